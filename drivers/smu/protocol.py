@@ -1,0 +1,73 @@
+"""What every source-measure unit can do for a synapse: read a device, pulse a device."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from drivers.permit import Permit
+from drivers.safe_state import SafeReport
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class DeviceAddress:
+    """A crosspoint of the array; both lines count from 1."""
+
+    wordline: int
+    bitline: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One resistance as the instrument measured it, at the read voltage that gives it meaning."""
+
+    device: DeviceAddress
+    resistance_ohm: float
+    read_voltage_v: float
+    time_ns: int
+    """Host CLOCK_MONOTONIC when the answer was complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class PulseOutcome:
+    """What is known after a pulse was sent.
+
+    `after` is None when no believable answer came: the pulse is *unconfirmed*. It may have
+    happened; it is counted, shown and never sent again.
+    """
+
+    device: DeviceAddress
+    sent_ns: int
+    after: Reading | None
+    detail: str = ""
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Say whether the instrument answered."""
+        return self.after is not None
+
+
+class SourceMeasureUnit(Protocol):
+    """A source-measure unit behind a driver. One thread owns it and makes every call."""
+
+    name: str
+
+    def open(self) -> None:
+        """Connect and check the answer. Changes no output."""
+
+    def read(self, device: DeviceAddress) -> Reading:
+        """Measure the resistance of one device, in ohms, at the configured read voltage."""
+
+    def read_agreed(self, device: DeviceAddress) -> Reading:
+        """Measure until two readings in a row agree: for a value that decides something."""
+
+    def pulse(self, permit: Permit) -> PulseOutcome:
+        """Apply the permitted pulse and read the device after it.
+
+        Raises `SafetyLimitError` before a byte leaves, or `InstrumentError` if the instrument
+        could not be reached at all and so no pulse happened.
+        """
+
+    def make_safe(self) -> SafeReport:
+        """Put every output to 0 V and off, say what was achieved; never raises."""
+
+    def close(self) -> None:
+        """Make safe and disconnect; idempotent, never raises."""
