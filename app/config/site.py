@@ -1,0 +1,225 @@
+"""`site.toml`: what stands in this laboratory, and what it is allowed to do."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from app.config.limits import ChipLimits, DeviceLimits, StimulationLimits
+from app.config.units import (
+    Count,
+    Fraction,
+    Line,
+    Name,
+    NeuronId,
+    NotNegative,
+    Port,
+    Positive,
+    Text,
+)
+
+
+class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class Listen(_Section, frozen=True, kw_only=True):
+    """Where peers may reach this site. Port 0 takes any free one (and says which)."""
+
+    host: str
+    port: Port
+
+
+class Peer(_Section, frozen=True, kw_only=True):
+    """Another site, known by its pinned certificate."""
+
+    site: Name
+    certificate: str
+    """File of its certificate, beside site.toml."""
+    host: str | None = None
+    """Where it listens; without host it dials us."""
+    port: Port | None = None
+    rtt_s: NotNegative = 0.0
+    """Round trip time to plan with; `check` holds it against the deadlines."""
+    jitter_s: NotNegative = 0.0
+
+
+class Operator(_Section, frozen=True, kw_only=True):
+    """A person who may arm this site from a console."""
+
+    name: Text
+    certificate: str | None = None
+    """File of the operator's certificate; without it only over the local socket."""
+
+
+class Detection(_Section, frozen=True, kw_only=True):
+    """How spikes are found in the amplifier's samples."""
+
+    band_low_hz: Positive = 300.0
+    band_high_hz: Positive = 6000.0
+    threshold_sigma: Positive = 5.0
+    polarity: Literal["neg", "pos", "both"] = "neg"
+    dead_time_s: Positive = 1e-3
+    blank_after_s: NotNegative = 2e-3
+    blank_after_stimulated_s: NotNegative = 5e-3
+    stimulated_window_s: Positive = 20e-3
+    """A spike within this time after a stimulus of its neuron counts as stimulated."""
+
+
+class ElectrodeNeuron(_Section, frozen=True, kw_only=True):
+    """A neuron of the culture, and the channel on which its spikes are taken as its own."""
+
+    neuron: NeuronId
+    channel: str
+
+
+class StimPattern(_Section, frozen=True, kw_only=True):
+    """A prepared stimulation. The patterns of one post neuron stand in order, weakest first."""
+
+    pattern_id: Annotated[int, Meta(ge=1, le=8)]
+    post: NeuronId
+    channels: Annotated[tuple[str, ...], Meta(min_length=1)]
+    first_amplitude_a: Positive
+    first_duration_s: Positive
+    second_amplitude_a: Positive
+    second_duration_s: Positive
+    interphase_s: NotNegative = 0.0
+    is_negative_first: bool = True
+    n_pulses: Count = 1
+    period_s: Positive = 0.01
+
+
+class _Amplifier(_Section, frozen=True, kw_only=True):
+    name: Name
+    neurons: tuple[ElectrodeNeuron, ...] = ()
+    detection: Detection = Detection()
+
+
+class IntanRhxAmplifier(
+    _Amplifier,
+    frozen=True,
+    kw_only=True,
+    tag_field="driver",
+    tag="intan_rhx",
+):
+    """An Intan RHS or RHD controller behind the RHX program."""
+
+    host: str
+    command_port: Port = 5000
+    waveform_port: Port = 5001
+    spike_port: Port = 5002
+    channels: Annotated[tuple[str, ...], Meta(min_length=1)]
+    electrode_area_um2: Positive
+    """Geometric area of one electrode: mandatory, charge density needs it."""
+    patterns: tuple[StimPattern, ...] = ()
+    limits: StimulationLimits = StimulationLimits()
+    accepts_simulated: bool = False
+    """Let PSPs caused by mock or playback streams stimulate. False on a live culture."""
+    mock: dict[str, str | int | float | bool] = {}
+    """Options of the simulated instrument in mock mode."""
+
+
+class PlaybackAmplifier(
+    _Amplifier,
+    frozen=True,
+    kw_only=True,
+    tag_field="driver",
+    tag="playback",
+):
+    """A recording that stands in for an amplifier. It cannot stimulate."""
+
+    folder: str
+    is_looping: bool = False
+    patterns: tuple[StimPattern, ...] = ()
+    """Kept so that requests are understood; each is refused."""
+
+
+Amplifier = IntanRhxAmplifier | PlaybackAmplifier
+
+
+class Device(_Section, frozen=True, kw_only=True):
+    """One memristor: its name in experiments and its place on the array."""
+
+    name: Name
+    wordline: Line
+    bitline: Line
+    limits: DeviceLimits = DeviceLimits()
+
+
+class ArcOneSmu(
+    _Section,
+    frozen=True,
+    kw_only=True,
+    tag_field="driver",
+    tag="arc_one",
+):
+    """An ArC ONE board on its serial port (or `socket://host:port`)."""
+
+    name: Name
+    port: str
+    parity: Literal["even", "none"] = "even"
+    n_wordlines: Line = 32
+    n_bitlines: Line = 32
+    read_voltage_v: Annotated[float, Meta(gt=0)] = 0.2
+    n_read_cycles: Annotated[int, Meta(ge=1, le=1000)] = 50
+    line_pacing_s: NotNegative = 1e-3
+    devices: Annotated[tuple[Device, ...], Meta(min_length=1)]
+    mock: dict[str, str | int | float | bool] = {}
+
+
+Smu = ArcOneSmu
+
+
+class AerUdpChip(
+    _Section,
+    frozen=True,
+    kw_only=True,
+    tag_field="driver",
+    tag="aer_udp",
+):
+    """A neuron chip whose host speaks the 8-byte UDP packet of 2020."""
+
+    name: Name
+    listen_host: str
+    listen_port: Port
+    chip_host: str
+    chip_port: Port
+    neurons: Annotated[tuple[NeuronId, ...], Meta(min_length=1)]
+    limits: ChipLimits = ChipLimits()
+    mock: dict[str, str | int | float | bool] = {}
+
+
+Chip = AerUdpChip
+
+
+class Synapses(_Section, frozen=True, kw_only=True):
+    """How this site runs the synapses that it hosts."""
+
+    max_pulse_lag_s: Positive = 5.0
+    """A pulse that would come later than this after its event is recorded, not applied."""
+    max_wait_s: Positive = 60.0
+    """Longest wait for a stream to become complete before a HOLE is declared."""
+    max_waiting_events: Count = 100_000
+    idle_read_interval_s: Positive = 2.0
+    """Read a device that nothing has read for so long."""
+    min_change: Fraction = 0.003
+    """Smallest relative change of resistance that counts as a move after a pulse."""
+
+
+class Site(_Section, frozen=True, kw_only=True):
+    """The whole of `site.toml`. Relative paths count from the file's own folder."""
+
+    schema_version: Literal[1]
+    site: Name
+    key_folder: str = "keys"
+    run_folder: str = "run"
+    """Console socket, lock and addresses: short-lived files of this machine."""
+    session_folder: str = "sessions"
+    is_recording_raw: bool = False
+    listen: Listen | None = None
+    peers: tuple[Peer, ...] = ()
+    operators: tuple[Operator, ...] = ()
+    amplifiers: Annotated[tuple[Amplifier, ...], Meta(max_length=1)] = ()
+    smus: tuple[Smu, ...] = ()
+    chips: tuple[Chip, ...] = ()
+    synapses: Synapses = Synapses()
