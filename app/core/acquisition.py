@@ -19,6 +19,8 @@ from drivers.mea.protocol import MeaAmplifier, SampleBlock
 
 NO_DATA_S = 1.0
 """An amplifier that delivers nothing for so long is a fault, whatever its clock says."""
+N_RECENT_STIMULI = 64
+"""Remembered per neuron: more than can lie in the hold-back of detection."""
 
 
 class AmplifierSilentError(Exception):
@@ -81,7 +83,7 @@ class Acquisition(Worker):
         self._clock_ns = clock_ns
         self._sample_clock = SampleClock(amplifier.stream_format.sample_rate_hz)
         self._stimuli: deque[tuple[int, int]] = deque()
-        self._last_stimulus: dict[int, int] = {}
+        self._recent_stimuli: dict[int, deque[int]] = {}
         self._status = AcquisitionStatus()
         window_s = use.stimulated_window_s
         self._window_samples = round(window_s * amplifier.stream_format.sample_rate_hz)
@@ -134,10 +136,10 @@ class Acquisition(Worker):
 
     def _note_stimulus(self, sample_index: int, post: int) -> None:
         """One pattern starts on several channels at once: that is one delivered PSP."""
-        last = self._last_stimulus.get(post)
-        if last is not None and sample_index - last <= 2:
+        recent = self._recent_stimuli.setdefault(post, deque(maxlen=N_RECENT_STIMULI))
+        if recent and sample_index - recent[-1] <= 2:
             return
-        self._last_stimulus[post] = sample_index
+        recent.append(sample_index)
         self._stimuli.append((sample_index, post))
 
     def _batch(self, spikes: SpikeRecords, end_sample: int) -> SpikeBatch:
@@ -169,8 +171,8 @@ class Acquisition(Worker):
         return SpikeBatch(self._stream, records, complete_ns, made_ns)
 
     def _kind(self, neuron: int, sample_index: int) -> EventKind:
-        last = self._last_stimulus.get(neuron)
-        if last is not None and 0 <= sample_index - last <= self._window_samples:
+        recent = self._recent_stimuli.get(neuron, ())
+        if any(0 <= sample_index - start <= self._window_samples for start in recent):
             return EventKind.STIMULATED_SPIKE
         return EventKind.SPONTANEOUS_SPIKE
 
