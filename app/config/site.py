@@ -34,8 +34,8 @@ class Peer(_Section, frozen=True, kw_only=True):
     """Another site, known by its pinned certificate."""
 
     site: Name
-    certificate: str
-    """File of its certificate, beside site.toml."""
+    certificate: str | None = None
+    """File of its certificate; without it `<key_folder>/peers/<site>.crt`, where `trust` puts it."""
     host: str | None = None
     """Where it listens; without host it dials us."""
     port: Port | None = None
