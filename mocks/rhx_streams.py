@@ -1,0 +1,90 @@
+"""Bytes of RHX's waveform and spike sockets (Intan RHX 3.4: blocks of 128 frames, 14-byte spikes).
+
+All numbers are little-endian. Nothing here knows sockets or time.
+"""
+
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+WAVEFORM_MAGIC = 0x2EF07A08
+SPIKE_MAGIC = 0x3AE2710F
+N_FRAMES = 128
+AMPLIFIER_UV_PER_STEP = 0.195
+DC_V_PER_STEP = 0.019_23
+SIGNALS = ("wide", "low", "high", "dc", "stim")
+"""The order of one amplifier channel's columns; the spike output goes to the other socket."""
+
+STIM_NEGATIVE = 1 << 8
+STIM_AMP_SETTLE = 1 << 13
+STIM_CHARGE_RECOVERY = 1 << 14
+
+_SPIKE = struct.Struct("<I5sIB")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One enabled output: an amplifier channel by index and one of `SIGNALS`."""
+
+    channel: int
+    signal: str
+
+
+def columns(n_channels: int, is_enabled: Callable[[int, str], bool]) -> tuple[Column, ...]:
+    """Return the columns of a frame: channel by channel, each as WIDE, LOW, HIGH, DC, STIM.
+
+    `n_channels` in native order covers the ports one after the other, which is RHX's order too.
+    """
+    return tuple(
+        Column(channel, signal)
+        for channel in range(n_channels)
+        for signal in SIGNALS
+        if is_enabled(channel, signal)
+    )
+
+
+def amplifier_words(microvolts: NDArray[np.floating]) -> NDArray[np.uint16]:
+    """Return amplifier samples as words, 0.195 uV per step around 32768; the range saturates."""
+    steps = np.rint(microvolts / AMPLIFIER_UV_PER_STEP) + 32768
+    return np.clip(steps, 0, 65535).astype(np.uint16)
+
+
+def dc_words(volts: NDArray[np.floating]) -> NDArray[np.uint16]:
+    """Return DC amplifier samples as 10-bit words, -19.23 mV per step around 512."""
+    return np.clip(np.rint(512 - volts / DC_V_PER_STEP), 0, 1023).astype(np.uint16)
+
+
+def waveform_block(
+    first_timestamp: int, words: NDArray[np.uint16], magic: int = WAVEFORM_MAGIC
+) -> bytes:
+    """Return one block: magic, then 128 frames of a timestamp and one word per column.
+
+    `words` has shape (128, n_columns); a block without columns is 516 bytes.
+    """
+    frames = np.empty((N_FRAMES, 2 + words.shape[1]), dtype="<u2")
+    timestamps = (first_timestamp + np.arange(N_FRAMES)) & 0xFFFFFFFF
+    frames[:, :2] = timestamps.astype("<u4").view("<u2").reshape(N_FRAMES, 2)
+    frames[:, 2:] = words
+    return struct.pack("<I", magic) + frames.tobytes()
+
+
+def spike_record(
+    channel_name: str, timestamp: int, spike_id: int, magic: int = SPIKE_MAGIC
+) -> bytes:
+    """Return one spike: magic, five characters of the native name, timestamp, id."""
+    return _SPIKE.pack(magic, channel_name.encode("ascii"), timestamp & 0xFFFFFFFF, spike_id)
+
+
+def block_words(
+    enabled: Sequence[Column], signals: dict[str, NDArray[np.uint16]]
+) -> NDArray[np.uint16]:
+    """Return the words of the enabled columns, shape (128, n_columns)."""
+    words = np.empty((N_FRAMES, len(enabled)), dtype=np.uint16)
+    for signal, all_channels in signals.items():
+        places = [i for i, column in enumerate(enabled) if column.signal == signal]
+        if places:
+            words[:, places] = all_channels[:, [enabled[i].channel for i in places]]
+    return words
