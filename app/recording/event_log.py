@@ -1,0 +1,282 @@
+"""The always-on record of everything but samples: one thread, group commit, commit tickets."""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.core.clock import ClockNs, monotonic_ns
+from app.core.inbox import Inbox, InboxOverflowError, Overflow
+from app.core.worker import OnFailure, Worker
+from app.recording.commit_ticket import CommitTicket
+from app.recording.errors import RecordingError
+from app.recording.event_store import Connect, EventStore, checkpoint, connect, wal_of
+from app.recording.files import DiskFiles, Files
+from app.recording.latency import RecentDurations
+from app.recording.periodic_sync import PeriodicSync
+from app.recording.rows import Entry, n_rows_of
+
+log = logging.getLogger(__name__)
+
+COMMIT_INTERVAL_NS = 100_000_000
+SYNC_INTERVAL_S = 1.0
+CHECKPOINT_AT_BYTES = 16 * 2**20
+"""A checkpoint that empties the log makes the next commit wait for the disk, so they are rare."""
+SYNC_JOIN_S = 10.0
+
+OnCommitted = Callable[[], None]
+"""Called in the log's thread after the commit, in the order of `append`; must not raise."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventLogStatus:
+    """What the event log has done so far."""
+
+    is_writable: bool
+    failure: str
+    """Empty while all is well."""
+    n_rows: int
+    """Committed."""
+    n_rows_lost: int
+    n_waiting: int
+    """Items in the inbox."""
+    capacity: int
+    last_commit_ns: int | None
+    commit_p99_s: float
+    """Of the last 1024 commits; nan before the first."""
+    durable_p99_s: float
+    """From `append_durably` to the commit, of the last 1024; nan before the first."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Item:
+    entries: tuple[Entry, ...]
+    on_committed: OnCommitted | None
+    ticket: CommitTicket | None
+    given_ns: int
+
+
+class EventLog(Worker):
+    """Writes `events.sqlite`. Any thread may append and ask for the status.
+
+    Items are inserted as they come and committed together: at once if any of them asks for
+    durability, else after 100 ms at most. All rows of one item are in one transaction. A second
+    thread syncs the write-ahead log every second: a dead process loses nothing committed, a power
+    cut at most that second. After the first failure (`is_writable` is False for good) nothing is
+    acknowledged any more; what can still be written is. Rows that cannot be are counted.
+
+    While this process runs, nothing in it may open and close the database file by other means than
+    SQLite: closing any descriptor of a file drops all its POSIX locks (sqlite.org, "How To
+    Corrupt"). Other programs may read it.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        on_failure: OnFailure,
+        release_reserve: Callable[[], bool] = lambda: False,
+        is_strict: bool = False,
+        capacity: int = 65536,
+        files: Files | None = None,
+        open_database: Connect = connect,
+        clock_ns: ClockNs = monotonic_ns,
+    ) -> None:
+        super().__init__("event log", self._fail)
+        self.path = path
+        self._tell_failure = on_failure
+        self._release_reserve = release_reserve
+        self._is_strict = is_strict
+        self._files = files or DiskFiles()
+        self._open_database = open_database
+        self._clock_ns = clock_ns
+        self._inbox: Inbox[_Item] = Inbox("event log", capacity, Overflow.FAIL)
+        self._door = threading.Lock()
+        self._is_closed = False
+        self._failure: BaseException | None = None
+        self._store: EventStore | None = None
+        self._sync = PeriodicSync("event log sync", self._sync_wal, SYNC_INTERVAL_S, self._fail)
+        self._is_whole = True  # no step was left by an exception
+        self._uncommitted: list[_Item] = []
+        self._commit_due_ns = 0
+        self._n_rows = 0
+        self._n_rows_lost = 0
+        self._last_commit_ns: int | None = None
+        self._commits = RecentDurations()
+        self._durable = RecentDurations()
+
+    # --- any thread ---------------------------------------------------------------------------
+
+    def append(self, entry: Entry, on_committed: OnCommitted | None = None) -> None:
+        """Hand over a row, or a batch of them, without waiting and without raising."""
+        self._give((entry,), on_committed, None)
+
+    def append_many(
+        self, entries: Sequence[Entry], on_committed: OnCommitted | None = None
+    ) -> None:
+        """Hand over rows that are committed together or not at all, of any tables."""
+        self._give(tuple(entries), on_committed, None)
+
+    def append_durably(self, *entries: Entry) -> CommitTicket:
+        """Hand over rows to be committed at once; the ticket says when they are."""
+        ticket = CommitTicket()
+        self._give(entries, None, ticket)
+        return ticket
+
+    @property
+    def is_writable(self) -> bool:
+        """Say whether the log is open and has never failed."""
+        return self._store is not None and self._failure is None and not self._is_closed
+
+    def status(self) -> EventLogStatus:
+        """Return a snapshot."""
+        return EventLogStatus(
+            is_writable=self.is_writable,
+            failure="" if self._failure is None else str(self._failure),
+            n_rows=self._n_rows,
+            n_rows_lost=self._n_rows_lost,
+            n_waiting=len(self._inbox),
+            capacity=self._inbox.capacity,
+            last_commit_ns=self._last_commit_ns,
+            commit_p99_s=self._commits.p99_s(),
+            durable_p99_s=self._durable.p99_s(),
+        )
+
+    def _give(
+        self,
+        entries: tuple[Entry, ...],
+        on_committed: OnCommitted | None,
+        ticket: CommitTicket | None,
+    ) -> None:
+        item = _Item(entries, on_committed, ticket, self._clock_ns())
+        overflow: InboxOverflowError | None = None
+        with self._door:
+            if self._is_closed:
+                self._lose(item)
+                return
+            try:
+                self._inbox.put(item)
+            except InboxOverflowError as exc:
+                self._lose(item)
+                overflow = exc
+        # Raising would end the giver, who has more to do than to be recorded.
+        if overflow is not None and self._failure is None:
+            self._fail(self.name, overflow)
+
+    def _lose(self, item: _Item) -> None:
+        self._n_rows_lost += sum(n_rows_of(entry) for entry in item.entries)
+        if item.ticket is not None:
+            item.ticket.settle(is_committed=False)
+
+    def _fail(self, name: str, exc: BaseException) -> None:
+        if self._failure is None:
+            self._failure = exc
+        self._tell_failure(name, exc)
+
+    # --- the log's thread ---------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Create the database and start syncing it."""
+        self._store = EventStore(
+            self.path,
+            is_strict=self._is_strict,
+            release_reserve=self._take_reserve,
+            open_database=self._open_database,
+        )
+        self._sync.start()
+
+    def step(self) -> None:
+        """Insert what has come; commit if it is due or somebody waits."""
+        items = self._inbox.take_all(self._patience_s())
+        self._is_whole = False
+        self._insert(items)
+        is_awaited = any(item.ticket is not None for item in items)
+        if self._uncommitted and (is_awaited or self._clock_ns() >= self._commit_due_ns):
+            self._commit()
+        self._is_whole = True
+
+    def finish(self) -> None:
+        """Close the door, write and commit what still waits, checkpoint, close."""
+        with self._door:
+            self._is_closed = True
+        self._inbox.close()
+        left = self._inbox.take_all(0.0)
+        try:
+            if self._is_whole:
+                self._insert(left)
+                left = []
+                self._commit()
+        finally:
+            with self._door:
+                for item in (*self._uncommitted, *left):
+                    self._lose(item)
+            self._uncommitted.clear()
+            self._close()
+
+    def _patience_s(self) -> float:
+        if not self._uncommitted:
+            return COMMIT_INTERVAL_NS / 1e9
+        return max(0, self._commit_due_ns - self._clock_ns()) / 1e9
+
+    def _insert(self, items: list[_Item]) -> None:
+        if not items or self._store is None:
+            return
+        if not self._uncommitted:
+            self._commit_due_ns = self._clock_ns() + COMMIT_INTERVAL_NS
+        self._uncommitted.extend(items)
+        self._store.insert([entry for item in items for entry in item.entries])
+
+    def _commit(self) -> None:
+        if not self._uncommitted or self._store is None:
+            return
+        began_ns = self._clock_ns()
+        self._store.commit()
+        now_ns = self._clock_ns()
+        items, self._uncommitted = self._uncommitted, []
+        self._commits.add(now_ns - began_ns)
+        self._last_commit_ns = now_ns
+        self._n_rows += sum(n_rows_of(entry) for item in items for entry in item.entries)
+        self._settle(items, now_ns)
+
+    def _settle(self, items: list[_Item], now_ns: int) -> None:
+        for item in items:
+            is_committed = self._failure is None
+            if item.ticket is not None:
+                self._durable.add(now_ns - item.given_ns)
+                item.ticket.settle(is_committed=is_committed)
+            if item.on_committed is not None and is_committed:
+                item.on_committed()
+
+    def _take_reserve(self) -> bool:
+        was_there = self._release_reserve()
+        if was_there:
+            # Told, not latched: the rows that did not fit are now written.
+            self._tell_failure(
+                self.name,
+                RecordingError(f"{self.path}: disk full; the reserve is used, make room now"),
+            )
+        return was_there
+
+    def _close(self) -> None:
+        self._sync.request_stop()
+        if not self._sync.join(SYNC_JOIN_S):
+            log.error("%s: still waiting for the disk after %g s", self._sync.name, SYNC_JOIN_S)
+        if self._store is not None:
+            self._store.close()
+
+    # --- the sync thread ----------------------------------------------------------------------
+
+    def _sync_wal(self) -> None:
+        try:
+            with closing(self._files.open(wal_of(self.path))) as wal:
+                wal.sync_data()
+                n_bytes = wal.size()
+        except OSError as exc:
+            raise RecordingError(
+                f"{wal_of(self.path)}: not safe on the disk: {exc}; its last second may be lost at "
+                "a power cut, check the disk"
+            ) from exc
+        if n_bytes >= CHECKPOINT_AT_BYTES:
+            checkpoint(self.path, self._open_database)

@@ -1,0 +1,156 @@
+"""The open `events.sqlite`: rows in, transactions committed. Used by one thread only."""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from app.recording.errors import RecordingError
+from app.recording.rows import Entry, PspRows, Row, SpikeRows
+from app.recording.schema import INSERTS, create_tables
+
+Connect = Callable[[Path], sqlite3.Connection]
+"""Opens the database; a test gives one that fails."""
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open a database whose transactions we begin and end ourselves."""
+    return sqlite3.connect(path, timeout=1.0, isolation_level=None)
+
+
+def wal_of(path: Path) -> Path:
+    """Return the name of the write-ahead log that SQLite keeps beside the database."""
+    return path.with_name(path.name + "-wal")
+
+
+class EventStore:
+    """A new event log, WAL mode, checkpointed only on request.
+
+    synchronous NORMAL: a commit is in the hands of the operating system, it survives the death of
+    this process; `is_strict` (FULL): it is on the disk, for some milliseconds each. When the disk
+    is full, `release_reserve` is asked for room once, and the transaction is repeated.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        is_strict: bool,
+        release_reserve: Callable[[], bool],
+        open_database: Connect = connect,
+    ) -> None:
+        self.path = path
+        self._release_reserve = release_reserve
+        self._uncommitted: list[Sequence[Entry]] = []
+        self._connection = open_database(path)
+        try:
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute(f"PRAGMA synchronous = {'FULL' if is_strict else 'NORMAL'}")
+            self._connection.execute("PRAGMA wal_autocheckpoint = 0")
+            create_tables(self._connection)
+        except sqlite3.Error as exc:
+            self._connection.close()
+            raise RecordingError(f"{path}: event log cannot be created: {exc}") from exc
+
+    def insert(self, entries: Sequence[Entry]) -> None:
+        """Insert rows into the open transaction, beginning one if there is none.
+
+        Raises
+        ------
+        RecordingError
+            The database refused them; nothing since the last commit is in it.
+        """
+        self._uncommitted.append(entries)
+        try:
+            self._write(entries)
+        except (sqlite3.Error, OverflowError) as exc:
+            self._make_room_for(exc)
+
+    def commit(self) -> None:
+        """End the transaction: what was inserted is now committed. Raises as `insert` does."""
+        try:
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as exc:
+            self._make_room_for(exc)
+            self._commit_again()
+        self._uncommitted.clear()
+
+    def close(self) -> None:
+        """Move what is committed from the write-ahead log into the database and close it.
+
+        Raises
+        ------
+        RecordingError
+            It could not be moved; it is still in the write-ahead log, which readers look at too.
+        """
+        try:
+            self._roll_back()
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as exc:
+            raise RecordingError(
+                f"{self.path}: last checkpoint failed: {exc}; keep {wal_of(self.path).name} beside "
+                "it, committed rows are in there"
+            ) from exc
+        finally:
+            self._connection.close()
+
+    def _write(self, entries: Sequence[Entry]) -> None:
+        if not self._connection.in_transaction:
+            self._connection.execute("BEGIN IMMEDIATE")
+        for row_type, rows in _by_table(entries).items():
+            self._connection.executemany(INSERTS[row_type], rows)
+
+    def _make_room_for(self, exc: Exception) -> None:
+        self._roll_back()
+        code = getattr(exc, "sqlite_errorcode", None)
+        if code != sqlite3.SQLITE_FULL or not self._release_reserve():
+            raise RecordingError(f"{self.path}: event log cannot be written: {exc}") from exc
+        try:
+            for entries in self._uncommitted:
+                self._write(entries)
+        except sqlite3.Error as again:
+            self._roll_back()
+            raise RecordingError(
+                f"{self.path}: event log cannot be written, also without the reserve: {again}"
+            ) from again
+
+    def _commit_again(self) -> None:
+        try:
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as exc:
+            self._roll_back()
+            raise RecordingError(f"{self.path}: event log cannot be committed: {exc}") from exc
+
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+
+def checkpoint(path: Path, open_database: Connect = connect) -> None:
+    """Move committed rows from the write-ahead log into the database, from another thread.
+
+    Raises
+    ------
+    RecordingError
+        The database could not be opened or written.
+    """
+    try:
+        connection = open_database(path)
+        try:
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        finally:
+            connection.close()
+    except sqlite3.Error as exc:
+        raise RecordingError(f"{path}: checkpoint failed: {exc}") from exc
+
+
+def _by_table(entries: Sequence[Entry]) -> dict[type[Row], list[Row]]:
+    tables: dict[type[Row], list[Row]] = {}
+    for entry in entries:
+        if isinstance(entry, SpikeRows | PspRows):
+            rows: Sequence[Row] = entry.rows()
+            if not rows:
+                continue
+        else:
+            rows = (entry,)
+        tables.setdefault(type(rows[0]), []).extend(rows)
+    return tables

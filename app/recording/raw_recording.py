@@ -1,0 +1,200 @@
+"""One recordingN of the Open Ephys binary layout, written so that a crash leaves it readable."""
+
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from app.recording.files import Files, make_folders, replace_file, short_write
+from app.recording.npy_file import NpyFile
+from app.recording.open_ephys_layout import StreamLayout, structure_oebin
+from drivers.mea.protocol import SampleBlock, StimMark
+
+TEXT_BYTES = 512
+TTL_LINE = 1
+
+
+class RawRecording:
+    """Gapless samples of one stream in one folder. One thread writes; another may sync.
+
+    Order of writing: npy files with element 0, `structure.oebin` in one step, then samples, their
+    numbers, their times; headers are patched after their rows (`patch_headers`).
+    """
+
+    def __init__(self, folder: Path, layout: StreamLayout, first_sample: int, files: Files) -> None:
+        self.folder = folder
+        self.layout = layout
+        self.first_sample = first_sample
+        self.n_samples = 0
+        self.n_samples_synced = 0
+        self._rate_hz = layout.stream_format.sample_rate_hz
+        self._sync_lock = threading.Lock()
+        self._is_closed = False
+        self._npy: list[NpyFile] = []
+        stream = folder / "continuous" / layout.folder_name
+        ttl = folder / "events" / layout.folder_name / "TTL"
+        messages = folder / "events" / "MessageCenter"
+        for place in (stream, ttl, messages):
+            make_folders(files, place)
+        try:
+            self._create_npy(files, stream, ttl, messages)
+            self._dat = files.create(stream / "continuous.dat")
+        except OSError:
+            for npy in self._npy:
+                npy.file.close()
+            raise
+        try:
+            for place in (stream, ttl, messages):
+                files.sync_folder(place)
+            replace_file(files, folder / "structure.oebin", structure_oebin(layout))
+        except OSError:
+            self._close_files()
+            raise
+
+    @property
+    def end_sample(self) -> int:
+        """Get the index of the sample after the last one written."""
+        return self.first_sample + self.n_samples
+
+    def n_bytes(self) -> int:
+        """Return the length of `continuous.dat` that the operating system knows."""
+        return self._dat.size()
+
+    def write(self, block: SampleBlock) -> None:
+        """Append a block that begins at `end_sample`, and its stimuli as events.
+
+        Raises
+        ------
+        OSError
+            After cutting `continuous.dat` to the whole frames that were taken (`n_samples`).
+        """
+        if len(block.samples):
+            self._append_frames(block)
+            self._append_sample_numbers()
+        if block.stimuli:
+            self._append_stimuli(block.stimuli)
+
+    def reads_back(self, block: SampleBlock) -> bool:
+        """Sync, and say whether the recording's first block is really in the file."""
+        self.sync()
+        data = _frames(block).tobytes()
+        return self._dat.read_at(len(data), 0) == data
+
+    def message(self, sample_index: int, text: str) -> None:
+        """Append a text event; a long text becomes several rows.
+
+        Neo reads these as ASCII, so anything else is escaped.
+        """
+        data = text.encode("ascii", "backslashreplace")
+        for start in range(0, max(1, len(data)), TEXT_BYTES):
+            self._message_samples.append([sample_index])
+            self._message_times.append([sample_index / self._rate_hz])
+            self._texts.append([data[start : start + TEXT_BYTES]])
+
+    def patch_headers(self) -> None:
+        """Let the npy headers count the rows written. Readers see events only after this."""
+        for npy in self._npy:
+            npy.patch_header()
+
+    def sync(self) -> None:
+        """Wait until everything written before the call is on the disk; any thread.
+
+        Raises
+        ------
+        OSError
+            What was written after the last good sync (`n_samples_synced`) may be lost; another
+            try would not tell the truth.
+        """
+        with self._sync_lock:
+            if self._is_closed:
+                return
+            n_samples = self.n_samples
+            self._dat.sync_data()
+            for npy in self._npy:
+                npy.file.sync_data()
+            self.n_samples_synced = n_samples
+
+    def close(self) -> None:
+        """Complete the npy files, sync and close; idempotent.
+
+        Raises
+        ------
+        OSError
+            The first thing that went wrong; everything is closed all the same.
+        """
+        if self._is_closed:
+            return
+        failures = []
+        for finish in (self._append_sample_numbers, self.patch_headers, self.sync):
+            try:
+                finish()
+            except OSError as exc:
+                failures.append(exc)
+        with self._sync_lock:
+            self._is_closed = True
+            self._close_files()
+        if failures:
+            raise failures[0]
+
+    def _create_npy(self, files: Files, stream: Path, ttl: Path, messages: Path) -> None:
+        def create(folder: Path, name: str, descr: str) -> NpyFile:
+            npy = NpyFile(files, folder / f"{name}.npy", descr)
+            # Order of patching: Neo indexes times by states and texts, so these count up last.
+            self._npy.append(npy)
+            return npy
+
+        self._sample_numbers = create(stream, "sample_numbers", "<i8")
+        self._timestamps = create(stream, "timestamps", "<f8")
+        self._ttl_samples = create(ttl, "sample_numbers", "<i8")
+        self._ttl_times = create(ttl, "timestamps", "<f8")
+        self._ttl_words = create(ttl, "full_words", "<u8")
+        self._ttl_states = create(ttl, "states", "<i2")
+        self._message_samples = create(messages, "sample_numbers", "<i8")
+        self._message_times = create(messages, "timestamps", "<f8")
+        self._texts = create(messages, "text", f"|S{TEXT_BYTES}")
+        self._sample_numbers.append([self.first_sample])
+        self._timestamps.append([self.first_sample / self._rate_hz])
+        self.message(self.first_sample, "recording started")
+        self.patch_headers()
+
+    def _append_frames(self, block: SampleBlock) -> None:
+        data = _frames(block).data.cast("B")
+        n_taken = self._dat.append(data)
+        self.n_samples += n_taken // self.layout.bytes_per_frame
+        if n_taken < len(data):
+            self._dat.truncate(self.n_samples * self.layout.bytes_per_frame)
+            raise short_write(self._dat.path, n_taken, len(data))
+
+    def _append_sample_numbers(self) -> None:
+        self._sample_numbers.append(self._missing(self._sample_numbers))
+        self._timestamps.append(self._missing(self._timestamps) / self._rate_hz)
+
+    def _missing(self, npy: NpyFile) -> npt.NDArray[np.int64]:
+        return np.arange(self.first_sample + npy.n_rows, self.end_sample, dtype=np.int64)
+
+    def _append_stimuli(self, stimuli: tuple[StimMark, ...]) -> None:
+        # One pulse of one sample on one line, both edges: readers show nothing for a rise alone.
+        for sample in sorted({mark.sample_index for mark in stimuli}):
+            edges = np.array([sample, sample + 1])
+            self._ttl_samples.append(edges)
+            self._ttl_times.append(edges / self._rate_hz)
+            self._ttl_words.append([1 << (TTL_LINE - 1), 0])
+            self._ttl_states.append([TTL_LINE, -TTL_LINE])
+        for mark in stimuli:
+            name = self._channel_name(mark.channel)
+            self.message(mark.sample_index, f"stimulus on {name}, {mark.amplitude_a:g} A")
+
+    def _channel_name(self, channel: int) -> str:
+        names = self.layout.stream_format.channel_names
+        return names[channel] if 0 <= channel < len(names) else f"channel {channel}"
+
+    def _close_files(self) -> None:
+        for file in (self._dat, *(npy.file for npy in self._npy)):
+            with suppress(OSError):
+                file.close()
+
+
+def _frames(block: SampleBlock) -> npt.NDArray[np.int16]:
+    return np.ascontiguousarray(block.samples, dtype="<i2")

@@ -1,0 +1,300 @@
+"""One type per table of `events.sqlite`: its fields are the table's columns, in order.
+
+Times are this site's CLOCK_MONOTONIC in ns unless a name says otherwise. Values must be plain
+Python numbers: the tables are STRICT, so a NumPy scalar is refused rather than stored as bytes.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from app.core.spikes import PspRecords, SpikeRecords
+
+
+class InputRow(NamedTuple):
+    """One entry of the numbered input log: all that reaches synapse and Gate, in order."""
+
+    number: int
+    time_ns: int
+    kind: str
+    body: bytes
+    """MessagePack, JSON or raw records, as the kind says."""
+
+
+class SpikeRow(NamedTuple):
+    """One event of a neuron, own or received."""
+
+    time_ns: int
+    """Firing time, clock of the neuron's own site."""
+    site: str
+    stream: int
+    neuron: int
+    kind: int
+    amplitude_uv: float
+    """NaN (NULL in the table) if the source has none."""
+    sample_index: int
+    """-1 if the source has no samples."""
+    age_bound_us: int
+    flags: int
+    origin_seq: int
+    """Seq of the frame it came in; 0 for own spikes."""
+
+
+class PspRow(NamedTuple):
+    """One weighted event, sent or received."""
+
+    direction: str
+    """"sent" or "received"."""
+    site: str
+    """The other site."""
+    synapse: int
+    post: int
+    weight: float
+    pre_time_ns: int
+    """Clock of the pre neuron's site."""
+    pre_site: int
+    cause: int
+    """Frame seq and index of the pre spike, as signed 64-bit number."""
+    kind: int
+    age_bound_us: int
+    time_ns: int
+    """When it was sent or received here."""
+    seq: int
+    flags: int
+
+
+class RequestRow(NamedTuple):
+    """One request to the Gate and its verdict: the audit row, written before delivery."""
+
+    number: int
+    time_ns: int
+    utc_ns: int
+    sample_index: int
+    """Amplifier sample at the time; -1 if not known."""
+    instrument: str
+    action: str
+    """What: the action as JSON."""
+    who: str
+    """Operator, or peer's site and key, or "protocol"."""
+    why: str
+    """Rule, synapse, spike."""
+    verdict: str
+    reason: str
+    limits_sha256: str
+    """Which limits decided."""
+    chain_sha256: bytes
+    """SHA-256 over the previous row's chain value and this row."""
+
+
+class DeliveryRow(NamedTuple):
+    """What became of a permitted request: a row of its own, the audit row is never edited."""
+
+    request_number: int
+    sent_ns: int | None
+    """When its bytes left; None if they did not."""
+    outcome: str
+    detail: str
+
+
+class DeviceReadRow(NamedTuple):
+    """One resistance read of a memristor."""
+
+    time_ns: int
+    instrument: str
+    wordline: int
+    bitline: int
+    resistance_ohm: float
+    read_voltage_v: float
+    why: str
+
+
+class DevicePulseRow(NamedTuple):
+    """One pulse to a memristor, with the reads around it."""
+
+    time_ns: int
+    instrument: str
+    synapse: int | None
+    """None: an operator's pulse."""
+    wordline: int
+    bitline: int
+    amplitude_v: float
+    width_s: float
+    direction: str
+    """"LTP" or "LTD", or "" for an operator's pulse."""
+    before_ohm: float
+    after_ohm: float
+    verdict: str
+
+
+class LinkRow(NamedTuple):
+    """Something that happened to a link."""
+
+    time_ns: int
+    site: str
+    event: str
+    detail: str
+
+
+class ReceivedFrameRow(NamedTuple):
+    """A numbered frame of a peer, or a declared gap in its numbers, in order of seq."""
+
+    time_ns: int
+    site: str
+    session: str
+    """The sender's session, hex."""
+    first_seq: int
+    """Equal to `seq` for a frame; the first missing one for a gap."""
+    seq: int
+    kind: str
+    """"SPIKES", "PSPS" or "GAP"."""
+    n_records: int
+    flags: int
+
+
+class HoleRow(NamedTuple):
+    """A stretch of a synapse's event time of which its rule does not know everything."""
+
+    time_ns: int
+    synapse: int
+    from_ns: int
+    to_ns: int
+    reason: str
+
+
+class ArmingRow(NamedTuple):
+    """A change of the Gate's state."""
+
+    time_ns: int
+    state: str
+    who: str
+    reason: str
+
+
+class ClockMappingRow(NamedTuple):
+    """How another clock relates to ours.
+
+    kind "samples": sample `sample_index` of `source` was at `time_ns`, at `rate_hz`;
+    kind "link": the clock of site `source` minus ours is `offset_ns`;
+    kind "utc": UTC minus our clock is `offset_ns`.
+    """
+
+    time_ns: int
+    source: str
+    kind: str
+    sample_index: int | None
+    rate_hz: float | None
+    offset_ns: int | None
+    uncertainty_ns: int | None
+
+
+class NoteRow(NamedTuple):
+    """What a person wrote down."""
+
+    time_ns: int
+    who: str
+    text: str
+
+
+class GapRow(NamedTuple):
+    """Samples that the amplifier's stream did not deliver."""
+
+    time_ns: int
+    instrument: str
+    sample_index: int
+    """First sample after the gap."""
+    n_lost: int
+    """-1: not known, the counter restarted."""
+
+
+class RawRecordingRow(NamedTuple):
+    """The life of one raw recording folder."""
+
+    time_ns: int
+    folder: str
+    """Relative to the record node."""
+    event: str
+    """"started", "closed", "gap", "damaged", "disk full" or "failed"."""
+    sample_index: int
+    n_samples: int
+    detail: str
+
+
+class LogRow(NamedTuple):
+    """One line of the program's log."""
+
+    time_ns: int
+    level: str
+    source: str
+    message: str
+
+
+Row = (
+    InputRow
+    | SpikeRow
+    | PspRow
+    | RequestRow
+    | DeliveryRow
+    | DeviceReadRow
+    | DevicePulseRow
+    | LinkRow
+    | ReceivedFrameRow
+    | HoleRow
+    | ArmingRow
+    | ClockMappingRow
+    | NoteRow
+    | GapRow
+    | RawRecordingRow
+    | LogRow
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SpikeRows:
+    """A batch of spikes as it stands: turned into rows by the log's thread, not by the giver's."""
+
+    site: str
+    stream: int
+    origin_seq: int
+    records: SpikeRecords
+
+    def rows(self) -> list[SpikeRow]:
+        """Return one row per record."""
+        return [
+            SpikeRow(
+                t, self.site, self.stream, neuron, kind, uv, index, age, flags, self.origin_seq
+            )
+            for t, index, neuron, uv, age, kind, flags, _ in self.records.tolist()
+        ]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PspRows:
+    """A batch of PSPs as it stands; see `SpikeRows`."""
+
+    direction: str
+    site: str
+    time_ns: int
+    seq: int
+    records: PspRecords
+
+    def rows(self) -> list[PspRow]:
+        """Return one row per record."""
+        # A cause is an unsigned 64-bit number, which SQLite has not.
+        causes = self.records["cause"].astype(np.int64).tolist()
+        head, tail = (self.direction, self.site), (self.time_ns, self.seq)
+        return [
+            PspRow(*head, synapse, post, weight, ns, pre_site, cause, kind, age, *tail, flags)
+            for cause, (ns, _, synapse, post, weight, age, pre_site, kind, flags, _) in zip(
+                causes, self.records.tolist(), strict=True
+            )
+        ]
+
+
+Entry = Row | SpikeRows | PspRows
+"""What can be appended to the event log: one row, or a whole batch."""
+
+
+def n_rows_of(entry: Entry) -> int:
+    """Return how many rows an entry makes."""
+    return len(entry.records) if isinstance(entry, SpikeRows | PspRows) else 1

@@ -1,0 +1,225 @@
+"""The session folder: `<UTC>_<site>_<NNNN>` with everything that one run of an engine records."""
+
+import datetime as dt
+import errno
+import logging
+import re
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from app.recording.errors import RecordingError
+from app.recording.files import DiskFiles, Files, make_folders, replace_file, write_file
+
+log = logging.getLogger(__name__)
+
+FORMAT_VERSION = 1
+RESERVE_BYTES = 64 * 2**20
+"""Given up when the disk is full, so that the record can be ended in good order."""
+_FOLDER_NAME = re.compile(
+    r"\d{4}-\d\d-\d\dT\d{6}Z_(?P<site>[A-Za-z0-9][A-Za-z0-9_.-]*)_(?P<number>\d{4,})"
+)
+_TRIES = 100
+
+
+class ClockAnchor(msgspec.Struct, frozen=True):
+    """One instant on CLOCK_MONOTONIC and on UTC, known to `width_ns`."""
+
+    monotonic_ns: int
+    utc_ns: int
+    width_ns: int
+
+
+class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """The content of `session.json`."""
+
+    format_version: int = FORMAT_VERSION
+    state: Literal["recording", "closed", "recovered"]
+    number: int
+    session: str
+    """128 random bits in hex; the same id that peers see."""
+    site: str
+    experiment_sha256: str
+    software: dict[str, str]
+    """Name to version."""
+    clock: str
+    """Whose CLOCK_MONOTONIC the times are (`app.core.clock.clock_identity`)."""
+    anchors: tuple[ClockAnchor, ...]
+    """At the start, and at the end of a closed session."""
+    limits: msgspec.Raw
+    """The limits in force, defaults filled in, as JSON."""
+
+
+class Session:
+    """An open session folder. Any thread may release the reserve; one closes."""
+
+    def __init__(self, folder: Path, info: SessionInfo, files: Files) -> None:
+        self.folder = folder
+        self.info = info
+        self._files = files
+        self._lock = threading.Lock()
+        self._has_reserve = True
+
+    @property
+    def events_path(self) -> Path:
+        """Get where the event log belongs."""
+        return self.folder / "events.sqlite"
+
+    def node_folder(self, node_id: int = 101) -> Path:
+        """Return where the raw data of one amplifier belong; created when needed."""
+        return self.folder / f"Record Node {node_id}"
+
+    def release_reserve(self) -> bool:
+        """Give up the reserved disk space; return whether that made room now."""
+        with self._lock:
+            had_reserve, self._has_reserve = self._has_reserve, False
+            if not had_reserve:
+                return False
+            try:
+                self._files.remove(self.folder / "reserve.bin")
+            except OSError:
+                log.exception("%s: the reserve cannot be removed", self.folder)
+                return False
+        log.error("%s: the reserve was given up", self.folder)
+        return True
+
+    def close(self, anchor: tuple[int, int, int]) -> None:
+        """Mark the session as closed; after the event log and the raw writer have ended.
+
+        Raises
+        ------
+        RecordingError
+            `session.json` could not be replaced; the session then counts as not closed.
+        """
+        with self._lock:
+            if self.info.state == "closed":
+                return
+            closed = msgspec.structs.replace(
+                self.info, state="closed", anchors=(*self.info.anchors, ClockAnchor(*anchor))
+            )
+            try:
+                self._files.remove(self.folder / "reserve.bin")
+                self._has_reserve = False
+                replace_file(self._files, self.folder / "session.json", _encode(closed))
+            except OSError as exc:
+                raise RecordingError(f"{self.folder}: session cannot be closed: {exc}") from exc
+            self.info = closed
+
+
+def create_session(
+    root: Path,
+    *,
+    site: str,
+    session: str,
+    config: bytes,
+    experiment: bytes,
+    experiment_sha256: str,
+    software: dict[str, str],
+    clock: str,
+    anchor: tuple[int, int, int],
+    limits: bytes = b"{}",
+    reserve_bytes: int = RESERVE_BYTES,
+    files: Files | None = None,
+) -> Session:
+    """Create a session folder under `root`; it appears whole, or not at all.
+
+    `config` and `experiment` are the bytes of site.toml and experiment.toml, copied exactly;
+    `anchor` is (monotonic_ns, utc_ns, width_ns) of now; `limits` is JSON.
+
+    Raises
+    ------
+    RecordingError
+        The site's name is no folder name, or the disk refuses.
+    """
+    files = files or DiskFiles()
+    started = dt.datetime.fromtimestamp(anchor[1] / 1e9, dt.UTC)
+    info = SessionInfo(
+        state="recording",
+        number=0,
+        session=session,
+        site=site,
+        experiment_sha256=experiment_sha256,
+        software=software,
+        clock=clock,
+        anchors=(ClockAnchor(*anchor),),
+        limits=msgspec.Raw(limits),
+    )
+    if not _FOLDER_NAME.fullmatch(f"{started:%Y-%m-%dT%H%M%SZ}_{site}_0000"):
+        raise RecordingError(f"site {site!r}: no folder name; use letters, digits, '_', '.', '-'")
+    # Hidden, and its name is nobody else's: what a crash leaves here is no session.
+    draft = root / f".creating-{session}"
+    try:
+        make_folders(files, root)
+        files.make_folder(draft)
+        write_file(files, draft / "config.toml", config)
+        write_file(files, draft / "experiment.toml", experiment)
+        files.allocate(draft / "reserve.bin", reserve_bytes)
+        number = _next_number(root)
+        for attempt in range(number, number + _TRIES):
+            info = msgspec.structs.replace(info, number=attempt)
+            replace_file(files, draft / "session.json", _encode(info))
+            folder = root / f"{started:%Y-%m-%dT%H%M%SZ}_{site}_{attempt:04d}"
+            if _take_name(files, draft, folder):
+                return Session(folder, info, files)
+    except OSError as exc:
+        with suppress(OSError):
+            files.remove(draft / "reserve.bin")
+        raise RecordingError(
+            f"{root}: no session folder can be created: {exc}; make room of "
+            f"{reserve_bytes / 2**20:.0f} MiB at least, or choose another folder"
+        ) from exc
+    raise RecordingError(f"{root}: {_TRIES} session numbers from {number} on are all taken")
+
+
+def session_folders(root: Path, site: str | None = None) -> list[Path]:
+    """Return the session folders under `root` (of one site), oldest first."""
+    found = []
+    for folder in root.iterdir() if root.is_dir() else ():
+        match = _FOLDER_NAME.fullmatch(folder.name)
+        if match and folder.is_dir() and site in (None, match["site"]):
+            found.append((int(match["number"]), folder.name, folder))
+    # By number: UTC may have been set back in between.
+    return [folder for _, _, folder in sorted(found)]
+
+
+def read_info(folder: Path) -> SessionInfo:
+    """Return what `session.json` says.
+
+    Raises
+    ------
+    RecordingError
+        It is missing, damaged or of another version.
+    """
+    path = folder / "session.json"
+    try:
+        info = msgspec.json.decode(path.read_bytes(), type=SessionInfo)
+    except (OSError, msgspec.MsgspecError) as exc:
+        raise RecordingError(f"{path}: not a session's description: {exc}") from exc
+    if info.format_version != FORMAT_VERSION:
+        raise RecordingError(
+            f"{path}: format version {info.format_version}, this program reads {FORMAT_VERSION}"
+        )
+    return info
+
+
+def _encode(info: SessionInfo) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(info), indent=2) + b"\n"
+
+
+def _next_number(root: Path) -> int:
+    names = (_FOLDER_NAME.fullmatch(folder.name) for folder in root.iterdir())
+    return 1 + max((int(match["number"]) for match in names if match), default=0)
+
+
+def _take_name(files: Files, draft: Path, folder: Path) -> bool:
+    try:
+        files.rename(draft, folder)
+    except OSError as exc:
+        if exc.errno in (errno.EEXIST, errno.ENOTEMPTY):
+            return False
+        raise
+    files.sync_folder(folder.parent)
+    return True
