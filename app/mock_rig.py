@@ -74,8 +74,12 @@ class MockRig:
 
     def _start_one(self, name: str, module: str, arguments: list[str]) -> None:
         command = [sys.executable, "-m", module, "--exit-on-stdin-eof", *arguments]
-        self.processes[name] = subprocess.Popen(  # noqa: S603 - our own modules
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        self.processes[name] = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # Ctrl-C is for the engine, which still needs its instruments
         )
         if module == CHIP_MODULE:
             self.addresses[name] = _chip_address(arguments)

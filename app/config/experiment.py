@@ -88,7 +88,7 @@ class Synapse(_Section, frozen=True, kw_only=True):
 class Phase(_Section, frozen=True, kw_only=True):
     """One stretch of the protocol: a regular train, its first spike at the phase's start."""
 
-    name: Name
+    name: Text
     rate_hz: NotNegative
     duration_s: Positive
 

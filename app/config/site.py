@@ -35,7 +35,7 @@ class Peer(_Section, frozen=True, kw_only=True):
 
     site: Name
     certificate: str | None = None
-    """File of its certificate; without it `<key_folder>/peers/<site>.crt`, where `trust` puts it."""
+    """File of its certificate; without it `<key_folder>/peers/<site>.crt` (see `trust`)."""
     host: str | None = None
     """Where it listens; without host it dials us."""
     port: Port | None = None

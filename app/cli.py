@@ -1,0 +1,133 @@
+"""The command line: what `spikebridge --help` lists."""
+
+import argparse
+import logging
+import math
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from app.exit_codes import ExitCode
+
+LOG_FORMAT = "%(asctime)s %(levelname)s [%(threadName)s] %(name)s: %(message)s"
+
+Command = Callable[[argparse.Namespace], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code. Wrong arguments end in one sentence and code 2."""
+    parsed = build_parser().parse_args(arguments)
+    logging.basicConfig(level=parsed.log_level.upper(), format=LOG_FORMAT, stream=sys.stderr)
+    from app import commands  # noqa: PLC0415 - `--help` must not wait for numpy
+
+    run: Command = getattr(commands, parsed.command.replace("-", "_"))
+    return commands.run_guarded(run, parsed)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="spikebridge",
+        description="Join living, memristive and silicon neurons of several laboratories.",
+    )
+    parser.add_argument(
+        "--log-level", choices=("debug", "info", "warning", "error"), default="warning"
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_running(commands)
+    _add_checking(commands)
+    _add_keys(commands)
+    _add_consoles(commands)
+    _add_demo(commands)
+    return parser
+
+
+_Subparsers = argparse._SubParsersAction  # noqa: SLF001 - argparse gives its type no public name
+
+
+def _add_running(commands: "_Subparsers[argparse.ArgumentParser]") -> None:
+    run = commands.add_parser("run", help="run a site's engine under a supervisor (no window)")
+    run.add_argument("site_file", type=Path, metavar="SITE.toml")
+    run.add_argument("--experiment", type=Path, metavar="EXPERIMENT.toml")
+    run.add_argument("--mock", action="store_true", help="simulated instruments, real wires")
+    engine = commands.add_parser("engine", help="the engine alone; `run` starts and watches it")
+    engine.add_argument("site_file", type=Path, metavar="SITE.toml")
+    engine.add_argument("--experiment", type=Path, metavar="EXPERIMENT.toml")
+    engine.add_argument("--mock", action="store_true")
+    engine.add_argument("--heartbeat-fd", type=int, help=argparse.SUPPRESS)
+    safe_off = commands.add_parser("safe-off", help="switch off every output of a site, now")
+    safe_off.add_argument("site_file", type=Path, metavar="SITE.toml")
+
+
+def _add_checking(commands: "_Subparsers[argparse.ArgumentParser]") -> None:
+    check = commands.add_parser("check", help="validate site and experiment files together")
+    check.add_argument("files", type=Path, nargs="+", metavar="FILE")
+    check.add_argument(
+        "--offline", action="store_true", help="do not ask whether the instruments answer"
+    )
+
+
+def _add_keys(commands: "_Subparsers[argparse.ArgumentParser]") -> None:
+    keygen = commands.add_parser("keygen", help="make a site's key and certificate")
+    keygen.add_argument("site_file", type=Path, metavar="SITE.toml")
+    fingerprint = commands.add_parser(
+        "fingerprint", help="print a certificate's fingerprint, to compare on the telephone"
+    )
+    fingerprint.add_argument("file", type=Path, metavar="SITE.toml|CERTIFICATE.crt")
+    trust = commands.add_parser("trust", help="pin another site's certificate")
+    trust.add_argument("site_file", type=Path, metavar="SITE.toml")
+    trust.add_argument("certificate", type=Path, metavar="CERTIFICATE.crt")
+    trust.add_argument("--peer", help="the peer's name, if the file is not named after it")
+
+
+def _add_consoles(commands: "_Subparsers[argparse.ArgumentParser]") -> None:
+    def console(name: str, text: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=text)
+        made.add_argument("site_file", type=Path, metavar="SITE.toml")
+        return made
+
+    status = console("status", "show what a running engine does")
+    status.add_argument("--json", action="store_true", help="one JSON object")
+    arm = console("arm", "allow outputs, for a time; stays attached and renews the lease")
+    arm.add_argument("--who", required=True, help="an operator named in site.toml")
+    arm.add_argument("--reason", required=True)
+    arm.add_argument("--minutes", type=_positive, default=60.0, help="expires after (default 60)")
+    arm.add_argument("--code", help="the session code that `status` shows; asked for if not given")
+    arm.add_argument(
+        "--unattended", action="store_true", help="no lease: stays armed without this console"
+    )
+    disarm = console("disarm", "allow no outputs any more")
+    disarm.add_argument("--who", default="operator")
+    stop = console("stop", "EMERGENCY STOP at this site and every linked one")
+    stop.add_argument("--who", default="operator")
+    acknowledge = console("acknowledge", "leave TRIPPED, to DISARMED")
+    acknowledge.add_argument("--who", required=True)
+    note = console("note", "write a note into the session")
+    note.add_argument("text")
+    note.add_argument("--who", default="operator")
+    start = console("start", "start the experiment's protocol, at the site that owns it")
+    start.add_argument("--who", default="operator")
+    console("shutdown", "end the engine in order")
+
+
+def _add_demo(commands: "_Subparsers[argparse.ArgumentParser]") -> None:
+    demo = commands.add_parser("demo", help="the 2020 experiment on mock instruments, all here")
+    demo.add_argument("--seconds-per-phase", type=_positive, default=10.0)
+    demo.add_argument("--out", type=Path, default=Path("demo-out"), metavar="DIR")
+    demo.add_argument(
+        "--recording", type=Path, metavar="SESSION_DIR", help="a recording stands in for Padova"
+    )
+    demo.add_argument("--seed", type=int, default=1)
+    demo.add_argument("--no-progress", action="store_true")
+    demo.add_argument("--json", action="store_true", help="print summary.json at the end")
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not (0 < value <= 1e6 and math.isfinite(value)):
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1e6")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())
