@@ -71,12 +71,12 @@ class RhxBoard:
         n = len(self.names)
         self.stimulator = Stimulator(n, step_a)
         self.runs: list[Run] = []
-        self.is_running = False
+        self.mode = "stop"
         self.next_timestamp = 0
         self._clock_ns = clock_ns
         self._start_ns = 0
-        self._high_pass = bessel2_high_pass(_BAND_EDGE_HZ, self.sample_rate_hz, N_FRAMES, n)
-        self._low_pass = bessel2_low_pass(_BAND_EDGE_HZ, self.sample_rate_hz, N_FRAMES, n)
+        self._high_pass = bessel2_high_pass(_BAND_EDGE_HZ, self.sample_rate_hz, n)
+        self._low_pass = bessel2_low_pass(_BAND_EDGE_HZ, self.sample_rate_hz, n)
         self._detector = SpikeDetector(n, N_FRAMES)
         self.note_changed_outputs()
 
@@ -104,8 +104,13 @@ class RhxBoard:
                 channel.put(name, "False")
         self.note_changed_outputs()
 
-    def start(self) -> None:
-        """Begin a run at timestamp 0; filters and detector begin at rest."""
+    @property
+    def is_running(self) -> bool:
+        """Return whether samples are being taken, recorded or not."""
+        return self.mode != "stop"
+
+    def start(self, mode: str = "run") -> None:
+        """Begin a run at timestamp 0, mode run, record or trigger; filters begin at rest."""
         self.culture.skip(round(self.sample_rate_hz))
         self.runs.append(Run(len(self.runs) + 1, self.culture.n_samples))
         self.next_timestamp = 0
@@ -113,11 +118,11 @@ class RhxBoard:
         self._high_pass.reset()
         self._low_pass.reset()
         self._detector.reset()
-        self.is_running = True
+        self.mode = mode
 
     def stop(self) -> None:
         """End the run; pulses still to come are not delivered."""
-        self.is_running = False
+        self.mode = "stop"
         self.stimulator.reset()
 
     def lose(self, n_samples: int) -> None:

@@ -8,6 +8,11 @@ from dataclasses import dataclass
 
 _WITH_SPACES = ("note1", "note2", "note3", "filename", "impedancefilename")
 _N_LIVE_NOTES_CHARACTERS = 10
+_USAGE = {
+    "set": "Set commands require a parameter and a value",
+    "get": "Get commands require a parameter",
+    "execute": "Execute commands require an action",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,28 +67,23 @@ def parse(text: str) -> list[Command]:
 
 def _parse_one(number: int, part: str) -> Command:
     words = part.split()
+    n_words = len(words)
     match words[0].lower():
-        case "get" if len(words) == 2:
-            return Get(words[1])
-        case "get":
-            return _malformed(number, "Get commands require a parameter")
         case "set":
             return _parse_set(number, words)
-        case "execute" if len(words) in (2, 3):
-            return Execute(words[1], words[2] if len(words) == 3 else None)
-        case "execute":
-            return _malformed(number, "Execute commands require an action")
+        case "get" if n_words == 2:
+            return Get(words[1])
+        case "execute" if n_words in (2, 3):
+            return Execute(words[1], words[2] if n_words == 3 else None)
         case "livenotes":
             return LiveNote(part[_N_LIVE_NOTES_CHARACTERS:])
-    return _malformed(number, "Unrecognized command")
+        case verb:
+            why = _USAGE.get(verb, "Unrecognized command")
+            return Malformed(f"Error - Command {number}: {why}")
 
 
 def _parse_set(number: int, words: list[str]) -> Command:
     if len(words) >= 3 and (len(words) == 3 or words[1].lower().startswith(_WITH_SPACES)):
         return Set(words[1], " ".join(words[2:]))
-    error = f"Error - Command {number}: Set commands require a parameter and a value"
+    error = f"Error - Command {number}: {_USAGE['set']}"
     return Malformed(error, is_bare_set=len(words) == 1)
-
-
-def _malformed(number: int, why: str) -> Malformed:
-    return Malformed(f"Error - Command {number}: {why}")

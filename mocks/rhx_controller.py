@@ -6,16 +6,10 @@ stay in RHX's window, so there are none here. No sockets, no waiting: `poll` mov
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from mocks.rhx_board import RhxBoard
-from mocks.rhx_commands import Command, Execute, Get, LiveNote, Malformed, Set, parse
-from mocks.rhx_parameters import (
-    Parameter,
-    ParameterSet,
-    WhenSettable,
-    port_parameters,
-)
+from mocks.rhx_commands import Command, Execute, Get, LiveNote, Set, parse
+from mocks.rhx_get_set import DataPort, GetSet
 from mocks.rhx_stim import StimProgram, program_from, programs_from
 
 _KEYS = {f"f{i}": f"keypressf{i}" for i in range(1, 9)}
@@ -23,6 +17,7 @@ _MODES = {"run": "running", "record": "recording", "trigger": "trigger"}
 _NEEDS_FILE = {"record": "recording", "trigger": "triggered recording"}
 _STOPPED_ONLY = {
     "measureimpedance": "MeasureImpedance",
+    "saveimpedance": "SaveImpedance",
     "rescanports": "RescanPorts",
     "loadsettingsfile": "LoadSettingsFile",
     "uploadampsettlesettings": "UploadAmpSettleSettings",
@@ -32,26 +27,6 @@ _STOPPED_ONLY = {
     "setspikedetectionthresholds": "SetSpikeDetectionThresholds",
 }
 _UPLOAD_IS_BUSY = "Error - Another upload cannot be started until the previous upload completes"
-
-
-class DataPort(Protocol):
-    """A data socket as the commands see it: RHX listens, one client comes."""
-
-    host: str
-    port: int
-
-    @property
-    def status(self) -> str:
-        """Return Connected, Pending or Disconnected."""
-
-    def listen(self) -> None:
-        """Wait for a client; no effect while one is connected or awaited."""
-
-    def disconnect(self) -> None:
-        """Drop the client, or stop waiting for one."""
-
-    def move(self, host: str, port: int) -> None:
-        """Use another address from the next `listen` on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +61,20 @@ class RhxController:
         self.late_upload_s = 0.0
         self.n_bare_sets = 0
         self.live_notes: list[str] = []
-        self._data_ports = {"waveform": waveform, "spike": spike}
         self._clock_ns = clock_ns
         self._upload_s = upload_s
         self._upload: Upload | None = None
-        self._mode = "stop"
         self._deferred: list[list[Command]] = []
-        n_on_port: dict[str, int] = {}
-        for name in board.names:
-            n_on_port[name[0].lower()] = n_on_port.get(name[0].lower(), 0) + 1
-        self._ports = {letter: ParameterSet(port_parameters(n)) for letter, n in n_on_port.items()}
         self._channel_of = {name.lower(): i for i, name in enumerate(board.names)}
+        self._get_set = GetSet(board, {"waveform": waveform, "spike": spike})
+        self._actions: dict[str, Callable[[], None]] = {
+            "connecttcpwaveformdataoutput": waveform.listen,
+            "connecttcpspikedataoutput": spike.listen,
+            "disconnecttcpwaveformdataoutput": waveform.disconnect,
+            "disconnecttcpspikedataoutput": spike.disconnect,
+            "clearalldataoutputs": board.clear_outputs,
+            "setspikedetectionthresholds": board.measure_thresholds,
+        }
 
     def receive(self, text: str) -> list[str]:
         """Execute one received text; return the replies in order.
@@ -138,128 +116,17 @@ class RhxController:
     def _execute_one(self, command: Command) -> str:
         match command:
             case Get(parameter):
-                return self._get(parameter)
+                return self._get_set.get(parameter)
+            case Set(parameter, value) if parameter.lower() == "runmode":
+                return self._set_run_mode(value.lower())
             case Set(parameter, value):
-                return self._set(parameter, value)
-            case Execute(action, None):
-                return self._execute(action)
-            case Execute(action, str(argument)):
-                return self._execute_with(action, argument)
+                return self._get_set.set(parameter, value)
+            case Execute(action, argument):
+                return self._execute(action, argument)
             case LiveNote(text):
                 return self._note(text)
-            case Malformed(error, is_bare_set):
-                self.n_bare_sets += is_bare_set
-                return error
-
-    # -- parameters
-
-    def _find(self, name: str) -> tuple[ParameterSet, Parameter] | None:
-        owner, _, rest = name.lower().partition(".")
-        groups: list[tuple[ParameterSet, str]] = [(self.board.parameters, name)]
-        if owner in self._channel_of:
-            groups.append((self.board.channels[self._channel_of[owner]], rest))
-        if owner in self._ports:
-            groups.append((self._ports[owner], rest))
-        for group, key in groups:
-            if (parameter := group.find(key)) is not None:
-                return group, parameter
-        return None
-
-    def _get(self, name: str) -> str:
-        if (special := self._get_special(name.lower())) is not None:
-            return special
-        found = self._find(name)
-        if found is None:
-            return "Unrecognized parameter"
-        group, parameter = found
-        return f"Return: {parameter.name} {group.text(parameter.name)}"
-
-    def _get_special(self, name: str) -> str | None:
-        match name:
-            case "runmode":
-                return f"Return: RunMode {self._mode.capitalize()}"
-            case "currenttimestamp":
-                return f"Return: {self._last_timestamp()}"
-            case "currenttimeseconds":
-                last = self._last_timestamp()
-                return f"Return: {last / self.board.sample_rate_hz if last >= 0 else -1:g}"
-        return self._get_data_port(name)
-
-    def _last_timestamp(self) -> int:
-        return self.board.next_timestamp - 1 if self.board.is_running else -1
-
-    def _get_data_port(self, name: str) -> str | None:
-        for kind, port in self._data_ports.items():
-            proper = f"TCP{kind.capitalize()}Data"
-            match name.removeprefix(f"tcp{kind}data"):
-                case "outputhost" if not port.host:
-                    return f"Return: Empty {proper}OutputHost"
-                case "outputhost":
-                    return f"Return: {proper}OutputHost {port.host}"
-                case "outputport":
-                    return f"Return: {proper}OutputPort {port.port}"
-                case "outputconnectionstatus":
-                    return f"Return: {proper}OutputConnectionStatus {port.status}"
-                case "socket.status":
-                    return f"Return: {proper}Socket.Status {port.status}"
-        return None
-
-    def _set(self, name: str, value: str) -> str:
-        if name.lower() == "runmode":
-            return self._set_run_mode(value.lower())
-        if (answer := self._set_data_port(name.lower(), value.lower())) is not None:
-            return answer
-        found = self._find(name)
-        if found is None:
-            return "Unrecognized parameter"
-        group, parameter = found
-        if self._is_restricted(parameter.when):
-            return f"{parameter.name} {parameter.when.value}"
-        keeps_case = parameter.name.startswith(("Filename.", "ImpedanceFilename."))
-        parsed = parameter.parse(value if keeps_case else value.lower())
-        if parsed is None:
-            return f"Invalid value for {parameter.name} command. Acceptable: {parameter.acceptable}"
-        group.put(parameter.name, parsed)
-        self.board.note_changed_outputs()
-        return ""
-
-    def _is_restricted(self, when: WhenSettable) -> bool:
-        match when:
-            case WhenSettable.NEVER:
-                return True
-            case WhenSettable.STOPPED:
-                return self.board.is_running
-            case WhenSettable.NOT_RECORDING:
-                return self._mode in ("record", "trigger")
-            case WhenSettable.ALWAYS:
-                return False
-
-    def _set_data_port(self, name: str, value: str) -> str | None:
-        for kind, port in self._data_ports.items():
-            proper = f"TCP{kind.capitalize()}Data"
-            match name.removeprefix(f"tcp{kind}data"):
-                case "outputhost" | "outputport" as end if self.board.is_running:
-                    return f"{proper}Output{end[6:].capitalize()} {WhenSettable.STOPPED.value}"
-                case "outputhost":
-                    port.move(value, port.port)
-                    return ""
-                case "outputport":
-                    return self._move_port(proper, port, value)
-                case "outputconnectionstatus":
-                    return "Connection status cannot be changed through this command."
-                case "socket.status":
-                    return _set_status(proper, port, value)
-        return None
-
-    def _move_port(self, proper: str, port: DataPort, value: str) -> str:
-        # the port given at start may lie above RHX's range: naming it again is no change
-        number = int(value) if value.isascii() and value.isdigit() else -1
-        if number == port.port:
-            return ""
-        if not (0 <= number <= 9999):
-            return f"Invalid value for {proper}OutputPort command"
-        port.move(port.host, number)
-        return ""
+        self.n_bare_sets += command.is_bare_set
+        return command.error
 
     # -- run mode
 
@@ -278,8 +145,7 @@ class RhxController:
                 f"{_NEEDS_FILE[mode]} can occur"
             )
         else:
-            self.board.start()
-        self._mode = mode
+            self.board.start(mode)
         return ""
 
     def _has_file(self) -> bool:
@@ -288,27 +154,18 @@ class RhxController:
 
     # -- actions
 
-    def _execute(self, action: str) -> str:
+    def _execute(self, action: str, argument: str | None) -> str:
+        if argument is not None:
+            return self._execute_with(action, argument)
         action = action.lower()
         if action in _STOPPED_ONLY and self.board.is_running:
             return f"{_STOPPED_ONLY[action]} cannot be executed while the board is running"
-        match action:
-            case "connecttcpwaveformdataoutput":
-                self._data_ports["waveform"].listen()
-            case "connecttcpspikedataoutput":
-                self._data_ports["spike"].listen()
-            case "disconnecttcpwaveformdataoutput":
-                self._data_ports["waveform"].disconnect()
-            case "disconnecttcpspikedataoutput":
-                self._data_ports["spike"].disconnect()
-            case "clearalldataoutputs":
-                self.board.clear_outputs()
-            case "uploadstimparameters":
-                return self._begin_upload(None)
-            case "setspikedetectionthresholds":
-                self.board.measure_thresholds()
-            case _ if action not in _STOPPED_ONLY and action != "saveimpedance":
-                return "Unrecognized action"
+        if action == "uploadstimparameters":
+            return self._begin_upload(None)
+        if action in self._actions:
+            self._actions[action]()
+        elif action not in _STOPPED_ONLY:
+            return "Unrecognized action"
         return ""
 
     def _execute_with(self, action: str, argument: str) -> str:
@@ -353,21 +210,7 @@ class RhxController:
         return ""
 
     def _note(self, text: str) -> str:
-        if self._mode != "record":
+        if self.board.mode != "record":
             return "LiveNotes cannot be added unless the board is recording"
         self.live_notes.append(text)
         return ""
-
-
-def _set_status(proper: str, port: DataPort, value: str) -> str:
-    match value:
-        case "pending":
-            port.listen()
-        case "disconnected":
-            port.disconnect()
-        case _:
-            return (
-                f"Invalid value for {proper}Socket.Status command. "
-                "Acceptable: Disconnected;Pending;"
-            )
-    return ""

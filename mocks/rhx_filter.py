@@ -1,7 +1,7 @@
 """RHX's software filters, run over whole blocks: each is two matrix products.
 
-A linear filter's answer to a block is a lower triangular matrix times the block, plus what its
-two state values still ring out; so no sample needs Python.
+A linear filter's answer to a few samples is a lower triangular matrix times these samples, plus
+what its two state values still ring out; so no sample needs Python.
 """
 
 import math
@@ -11,37 +11,40 @@ from numpy.typing import NDArray
 
 _BESSEL2_POLE_RATIO = math.sqrt(3.0) / 1.361_654_128_716_13
 """Pole frequency over -3 dB frequency of a second-order Bessel low-pass, 3 / (s^2 + 3 s + 3)."""
+_N_AT_ONCE = 32
+"""Samples per matrix product: so small that the BLAS does not wake further threads for it."""
 _BESSEL2_QUALITY = 1.0 / math.sqrt(3.0)
 
 
 class BlockFilter:
-    """A causal second-order filter over blocks of fixed length, one state per channel."""
+    """A causal second-order filter over blocks of k x 32 samples, one state per channel."""
 
     def __init__(
-        self, b: tuple[float, float, float], a: tuple[float, float], n_block: int, n_channels: int
+        self, b: tuple[float, float, float], a: tuple[float, float], n_channels: int
     ) -> None:
+        n_block = _N_AT_ONCE
         self._forced = np.zeros((n_block, n_block))
-        impulse, into_state = _run(b, a, (0.0, 0.0), n_block, impulse_at=0)
-        for column in range(n_block):
-            self._forced[column:, column] = impulse[: n_block - column]
-        self._into_state = np.stack(
-            [_run(b, a, (0.0, 0.0), n_block, impulse_at=i)[1] for i in range(n_block)], axis=1
-        )
+        self._into_state = np.zeros((2, n_block))
+        for at in range(n_block):
+            output, state = _run(b, a, (0.0, 0.0), n_block, impulse_at=at)
+            self._forced[:, at], self._into_state[:, at] = output, state
         rings = [_run(b, a, state, n_block, impulse_at=None) for state in ((1.0, 0.0), (0.0, 1.0))]
         self._ringing = np.stack([output for output, _ in rings], axis=1)
         self._state_step = np.stack([state for _, state in rings], axis=1)
         self._state = np.zeros((2, n_channels))
-        self._into_state[:, 0] = into_state
 
     def reset(self) -> None:
         """Forget the past, as at the start of a run."""
         self._state[:] = 0.0
 
     def block(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Filter the next block, shape (n_block, n_channels)."""
-        y = self._forced @ x + self._ringing @ self._state
-        self._state = self._state_step @ self._state + self._into_state @ x
-        return np.asarray(y, dtype=np.float64)
+        """Filter the next block, shape (k x 32, n_channels)."""
+        y = np.empty(x.shape)
+        for start in range(0, len(x), _N_AT_ONCE):
+            part = x[start : start + _N_AT_ONCE].astype(np.float64)
+            y[start : start + _N_AT_ONCE] = self._forced @ part + self._ringing @ self._state
+            self._state = self._state_step @ self._state + self._into_state @ part
+        return y
 
 
 def _run(
@@ -62,22 +65,18 @@ def _run(
     return out, np.array([z1, z2])
 
 
-def bessel2_high_pass(
-    cutoff_hz: float, sample_rate_hz: float, n_block: int, n_channels: int
-) -> BlockFilter:
+def bessel2_high_pass(cutoff_hz: float, sample_rate_hz: float, n_channels: int) -> BlockFilter:
     """Return a second-order Bessel high-pass, -3 dB at the cut-off (bilinear transform)."""
     cos, alpha = _warp(cutoff_hz / _BESSEL2_POLE_RATIO, sample_rate_hz)
     b0 = (1 + cos) / 2 / (1 + alpha)
-    return BlockFilter((b0, -2 * b0, b0), _denominator(cos, alpha), n_block, n_channels)
+    return BlockFilter((b0, -2 * b0, b0), _denominator(cos, alpha), n_channels)
 
 
-def bessel2_low_pass(
-    cutoff_hz: float, sample_rate_hz: float, n_block: int, n_channels: int
-) -> BlockFilter:
+def bessel2_low_pass(cutoff_hz: float, sample_rate_hz: float, n_channels: int) -> BlockFilter:
     """Return a second-order Bessel low-pass, -3 dB at the cut-off (bilinear transform)."""
     cos, alpha = _warp(cutoff_hz * _BESSEL2_POLE_RATIO, sample_rate_hz)
     b0 = (1 - cos) / 2 / (1 + alpha)
-    return BlockFilter((b0, 2 * b0, b0), _denominator(cos, alpha), n_block, n_channels)
+    return BlockFilter((b0, 2 * b0, b0), _denominator(cos, alpha), n_channels)
 
 
 def _warp(pole_hz: float, sample_rate_hz: float) -> tuple[float, float]:

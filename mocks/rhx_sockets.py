@@ -60,8 +60,9 @@ class OneClientPort:
         self._reserve()
 
     def move(self, host: str, port: int) -> None:
-        """Use another address from the next `listen` on."""
-        self.disconnect()
+        """Use another address from the next `listen` on; a present client stays."""
+        if (host, port) == (self.host, self.port):
+            return
         self._close_bound()
         self.host, self.port = host, port
 

@@ -49,12 +49,13 @@ def columns(n_channels: int, is_enabled: Callable[[int, str], bool]) -> tuple[Co
 def amplifier_words(microvolts: NDArray[np.floating]) -> NDArray[np.uint16]:
     """Return amplifier samples as words, 0.195 uV per step around 32768; the range saturates."""
     steps = np.rint(microvolts / AMPLIFIER_UV_PER_STEP) + 32768
-    return np.clip(steps, 0, 65535).astype(np.uint16)
+    return np.asarray(np.clip(steps, 0, 65535), dtype=np.uint16)
 
 
 def dc_words(volts: NDArray[np.floating]) -> NDArray[np.uint16]:
     """Return DC amplifier samples as 10-bit words, -19.23 mV per step around 512."""
-    return np.clip(np.rint(512 - volts / DC_V_PER_STEP), 0, 1023).astype(np.uint16)
+    steps = np.rint(512 - volts / DC_V_PER_STEP)
+    return np.asarray(np.clip(steps, 0, 1023), dtype=np.uint16)
 
 
 def waveform_block(
