@@ -118,7 +118,7 @@ class ConsoleServer(Worker):
             result = self._handle(command.name, dict(command.arguments))
         except CommandRefusedError as exc:
             return Reply(id=command.id, is_ok=False, error=str(exc))
-        except Exception as exc:  # noqa: BLE001 - a console's command must not end the engine
+        except Exception as exc:
             log.exception("command %s failed", command.name)
             return Reply(id=command.id, is_ok=False, error=f"{command.name} failed: {exc}")
         return Reply(id=command.id, is_ok=True, result=result)

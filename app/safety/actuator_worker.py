@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from app.core.clock import ClockNs
 from app.core.inbox import Inbox, Overflow
 from app.core.worker import OnFailure, Worker
+from app.safety.audit import DeliveryOutcome
 from app.safety.gate import Gate
 from app.safety.requests import Cause, Request
 from drivers.errors import InstrumentError, SafetyLimitError
@@ -44,7 +45,7 @@ class Delivery:
     job: ActuatorJob
     sent_ns: int | None
     """Host time at which the bytes left; None if they did not."""
-    outcome: str
+    outcome: DeliveryOutcome
     detail: str = ""
 
 
@@ -105,17 +106,23 @@ class ActuatorWorker(Worker):
         )
         verdict = self._gate.request(request, now_ns, queue_length=n_waiting)
         if isinstance(verdict, Permit):
-            self._on_delivery(self._deliver_one(verdict, job))
+            delivery = self._deliver_one(verdict, job)
+            self._gate.record_delivery(
+                delivery.number, delivery.outcome, delivery.detail, self._clock_ns()
+            )
+            self._on_delivery(delivery)
 
     def _deliver_one(self, permit: Permit, job: ActuatorJob) -> Delivery:
+        not_delivered = DeliveryOutcome.NOT_DELIVERED
         if not self._await_audit(permit.number):
-            return Delivery(permit.number, job, None, "not delivered", "audit row not written")
+            return Delivery(permit.number, job, None, not_delivered, "audit row not written")
         try:
             sent_ns = self._deliver(permit)
         except SafetyLimitError as exc:
-            return Delivery(permit.number, job, None, "not delivered", str(exc))
+            return Delivery(permit.number, job, None, not_delivered, str(exc))
         except InstrumentError as exc:
+            # Part of the command may have left: nothing proves that it did not act.
             log.exception("%s: delivery failed", self.instrument)
             self._gate.trip(f"{self.instrument}: delivery failed: {exc}", self._clock_ns())
-            return Delivery(permit.number, job, None, "failed", str(exc))
-        return Delivery(permit.number, job, sent_ns, "delivered")
+            return Delivery(permit.number, job, None, DeliveryOutcome.UNCONFIRMED, str(exc))
+        return Delivery(permit.number, job, sent_ns, DeliveryOutcome.DELIVERED)

@@ -15,11 +15,12 @@ from app.core.clock import ClockNs
 from app.core.inbox import Inbox, Overflow
 from app.core.spikes import Provenance
 from app.core.worker import OnFailure, Worker
+from app.safety.audit import DeliveryOutcome
 from app.safety.gate import Gate
 from app.safety.requests import Cause, CauseKind, Refusal, Request
 from app.synapse.network import PulseWanted
 from app.synapse.verify import PulseVerdict, judge_pulse
-from drivers.errors import InstrumentError, SafetyLimitError, TransportError
+from drivers.errors import InstrumentError, TransportError
 from drivers.permit import Permit, PulseDevice
 from drivers.smu.protocol import DeviceAddress, PulseOutcome, Reading, SourceMeasureUnit
 
@@ -179,19 +180,26 @@ class DeviceWorker(Worker):
             return replace(record, verdict="refused", detail=verdict.sentence)
         record = replace(record, number=verdict.number)
         if not self._await_audit(verdict.number):
-            return replace(record, detail="audit row not written")
+            return self._not_sent(record, "audit row not written")
         return self._pulse(record, verdict)
 
     def _pulse(self, record: PulseRecord, permit: Permit) -> PulseRecord:
         try:
             outcome = self._smu.pulse(permit)
-        except SafetyLimitError as exc:
-            return replace(record, detail=str(exc))
-        except TransportError:
+        except TransportError as exc:
+            self._not_sent(record, f"instrument gone: {exc}")
             raise
         except InstrumentError as exc:
-            return replace(record, detail=f"instrument: {exc}")
+            return self._not_sent(record, str(exc))
+        sent = DeliveryOutcome.DELIVERED if outcome.is_confirmed else DeliveryOutcome.UNCONFIRMED
+        self._gate.record_delivery(permit.number, sent, outcome.detail, self._clock_ns())
         return self._judge(replace(record, time_ns=outcome.sent_ns), outcome)
+
+    def _not_sent(self, record: PulseRecord, detail: str) -> PulseRecord:
+        if record.number is not None:
+            not_delivered = DeliveryOutcome.NOT_DELIVERED
+            self._gate.record_delivery(record.number, not_delivered, detail, self._clock_ns())
+        return replace(record, detail=detail)
 
     def _judge(self, record: PulseRecord, outcome: PulseOutcome) -> PulseRecord:
         synapse = record.wanted.synapse

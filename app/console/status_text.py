@@ -1,0 +1,55 @@
+"""An engine's status in words, for a terminal."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def status_lines(status: Mapping[str, Any]) -> list[str]:
+    """Return the status as lines of text, the most important first."""
+    gate = status["gate"]
+    lines = [
+        f"site {status['site']}: {gate['state'].upper()} ({gate['reason']})"
+        + (f" by {gate['who']}" if gate["who"] else ""),
+        f"session code {status['session_code']}",
+        f"experiment {status['experiment_hash'][:12] or 'none'}",
+        f"session {status['session_folder']}",
+    ]
+    if status["failure"]:
+        lines.insert(0, f"FAILED: {status['failure']}")
+    lines += [f"arming blocked: {sentence}" for sentence in gate["blocks"].values()]
+    if gate["last_refusal"]:
+        n_refusals = sum(gate["n_refusals"].values())
+        lines.append(f"{n_refusals} refused, the last: {gate['last_refusal']}")
+    lines += [
+        f"frozen: device {f['device']}, direction {f['direction']:+d}: {f['reason']}"
+        for f in gate["frozen"]
+    ]
+    lines += [_link_line(link) for link in status["links"]]
+    lines += [_synapse_line(synapse) for synapse in status["synapses"]]
+    if status["amplifier"] is not None:
+        amplifier = status["amplifier"]
+        lines.append(
+            f"amplifier: {amplifier['n_samples']} samples, {amplifier['n_lost']} lost in "
+            f"{amplifier['n_gaps']} gaps, {amplifier['n_spikes']} spikes, "
+            f"{amplifier['n_stimuli']} stimuli seen"
+        )
+    if status["protocol"] is not None:
+        protocol = status["protocol"]
+        lines.append(f"protocol: {protocol['state']}, phase {protocol['phase_name'] or '-'}")
+    return lines
+
+
+def _link_line(link: Mapping[str, Any]) -> str:
+    return (
+        f"link {link['site']}: {link['state']}, {link['n_events_sent']} events sent, "
+        f"{link['n_events_received']} received, {link['n_events_lost']} lost, "
+        f"{link['n_resent']} frames resent"
+    )
+
+
+def _synapse_line(synapse: Mapping[str, Any]) -> str:
+    resistance = synapse["resistance_ohm"]
+    known = "not read" if resistance is None else f"{resistance / 1e3:.2f} kOhm"
+    weight = "-" if synapse["weight"] is None else f"{synapse['weight']:.2f}"
+    holding = ", rule holds" if synapse["is_holding"] else ""
+    return f"synapse {synapse['name']}: {known}, weight {weight}{holding}"

@@ -1,0 +1,123 @@
+"""One frame on the wire, between sites and between a console and its engine. No I/O in here.
+
+Header, 28 bytes, little-endian: magic u32, version u8, type u8, flags u16, length u32, seq u64,
+echo u64. The body follows. A length is judged before a byte of the body is awaited.
+"""
+
+import enum
+import struct
+from dataclasses import dataclass
+
+HEADER = struct.Struct("<IBBHIQQ")
+MAGIC = 0x4B425053
+"""The bytes "SPBK"."""
+VERSION = 1
+MAX_BODY_BYTES = 65_536
+
+
+class FrameError(Exception):
+    """The peer sent bytes that are no frame; the connection cannot go on."""
+
+
+class FrameType(enum.IntEnum):
+    """What a body means."""
+
+    HELLO = 1
+    HELLO_OK = 2
+    SPIKES = 3
+    PSPS = 4
+    ACK = 5
+    HB = 6
+    GAP = 7
+    BYE = 8
+    COMMAND = 32
+    REPLY = 33
+    STATUS = 34
+    EVENT = 35
+
+
+class FrameFlag(enum.IntFlag):
+    """Bits of the header's flags; unknown ones close the connection."""
+
+    NONE = 0
+    RESEND = 1
+    """Sent again or late: recorded and learned from, never the cause of anything live."""
+
+
+_KNOWN_FLAGS = int(FrameFlag.RESEND)
+_TYPES = {int(t): t for t in FrameType}
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame. `seq` counts SPIKES and PSPS from 1; it is 0 in all others.
+
+    `echo` is the newest heartbeat nonce of the other side that was known when the body was made.
+    """
+
+    type: FrameType
+    body: bytes = b""
+    flags: FrameFlag = FrameFlag.NONE
+    seq: int = 0
+    echo: int = 0
+
+
+def encode_frame(frame: Frame) -> bytes:
+    """Return the frame's bytes. Raises ValueError if the body is too long."""
+    if len(frame.body) > MAX_BODY_BYTES:
+        raise ValueError(f"frame body of {len(frame.body)} bytes, at most {MAX_BODY_BYTES}")
+    header = HEADER.pack(
+        MAGIC, VERSION, frame.type, frame.flags, len(frame.body), frame.seq, frame.echo
+    )
+    return header + frame.body
+
+
+class FrameDecoder:
+    """Cuts a byte stream into frames. Holds at most one unfinished frame."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._is_broken = False
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """Take bytes as they came; return the frames that are complete now.
+
+        Raises
+        ------
+        FrameError
+            The bytes are no frames. The decoder stays broken: nothing after it can be trusted.
+        """
+        if self._is_broken:
+            raise FrameError("the stream was already broken")
+        self._buffer += data
+        frames = []
+        start = 0
+        try:
+            while len(self._buffer) - start >= HEADER.size:
+                frame_type, flags, length, seq, echo = self._header(start)
+                end = start + HEADER.size + length
+                if len(self._buffer) < end:
+                    break
+                body = bytes(self._buffer[start + HEADER.size : end])
+                frames.append(Frame(frame_type, body, flags, seq, echo))
+                start = end
+        except FrameError:
+            self._is_broken = True
+            self._buffer.clear()
+            raise
+        del self._buffer[:start]
+        return frames
+
+    def _header(self, start: int) -> tuple[FrameType, FrameFlag, int, int, int]:
+        magic, version, kind, flags, length, seq, echo = HEADER.unpack_from(self._buffer, start)
+        if magic != MAGIC:
+            raise FrameError(f"magic {magic:#010x}, expected {MAGIC:#010x}: not our protocol")
+        if version != VERSION:
+            raise FrameError(f"frame version {version}, this program speaks {VERSION}")
+        if kind not in _TYPES:
+            raise FrameError(f"unknown frame type {kind}")
+        if flags & ~_KNOWN_FLAGS:
+            raise FrameError(f"unknown flags {flags:#06x} on {_TYPES[kind].name}")
+        if length > MAX_BODY_BYTES:
+            raise FrameError(f"body of {length} bytes, at most {MAX_BODY_BYTES}")
+        return _TYPES[kind], FrameFlag(flags), length, seq, echo
