@@ -109,6 +109,11 @@ class RhxBoard:
         """Return whether samples are being taken, recorded or not."""
         return self.mode != "stop"
 
+    @property
+    def stream_s(self) -> float:
+        """Return the seconds of stream generated in the present run."""
+        return self.next_timestamp / self.sample_rate_hz
+
     def start(self, mode: str = "run") -> None:
         """Begin a run at timestamp 0, mode run, record or trigger; filters begin at rest."""
         self.culture.skip(round(self.sample_rate_hz))

@@ -164,8 +164,8 @@ class OneClientPort:
 class LinePort:
     """A port for any number of clients that speak lines; each line gets an answer line."""
 
-    def __init__(self, host: str) -> None:
-        self._listener = socket.create_server((host, 0))
+    def __init__(self, host: str, port: int) -> None:
+        self._listener = socket.create_server((host, port))
         self._listener.setblocking(False)
         self.port: int = self._listener.getsockname()[1]
         self._pending: dict[socket.socket, bytearray] = {}

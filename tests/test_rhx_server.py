@@ -4,6 +4,8 @@ import contextlib
 import json
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 
@@ -14,10 +16,14 @@ from mocks.culture import Culture, CultureSettings
 from mocks.rhx_board import RhxBoard
 from mocks.rhx_commands import Execute, Get, LiveNote, Malformed, Set, parse
 from mocks.rhx_detector import SpikeDetector
+from mocks.rhx_faults import RhxFault, faults_from
 from mocks.rhx_filter import bessel2_high_pass, bessel2_low_pass
-from mocks.rhx_server import RhxServer, RhxServerSettings
+from mocks.rhx_loop import RhxServer, RhxServerSettings
+from mocks.rhx_server import settings_from
+from mocks.rhx_stim import programs_from
 from mocks.rhx_streams import amplifier_words, dc_words, spike_record, waveform_block
 
+LOOPBACK = ("127.0.0.1", 0)
 MAGIC = bytes.fromhex("087af02e")
 PULSE = (
     "set {0}.StimEnabled true;set {0}.Source KeyPress{1};set {0}.FirstPhaseAmplitudeMicroAmps 2;"
@@ -62,8 +68,8 @@ class Client:
                 return
         raise AssertionError(f"{question}: never {reply}")
 
-    def truth(self, ask, skip=0):
-        self.say(json.dumps({"ask": ask, "skip": skip}) + "\n", separator="")
+    def truth(self, ask, **more):
+        self.say(json.dumps({"ask": ask, **more}) + "\n", separator="")
         return json.loads(self.socket.makefile("rb").readline())
 
 
@@ -73,7 +79,7 @@ def start():
     running = []
 
     def start_server(**settings):
-        server = RhxServer(RhxServerSettings(has_truth=True, **settings))
+        server = RhxServer(RhxServerSettings(truth_address=LOOPBACK, **settings))
         thread = threading.Thread(target=server.serve, name="mock rhx")
         thread.start()
         running.append((server, thread))
@@ -487,8 +493,8 @@ def test_a_slow_reader_delays_but_loses_nothing(rhx, client):
             n_before = n
             time.sleep(0.1)
         command.ask("get RunMode", "Return: RunMode Run")
-        timestamps, _ = read_blocks(sock, 300, n_columns=120)
-    np.testing.assert_array_equal(timestamps, np.arange(300 * 128))
+        timestamps, _ = read_blocks(sock, 220, n_columns=120)
+    np.testing.assert_array_equal(timestamps, np.arange(220 * 128))
 
 
 # -- stimulation
@@ -566,8 +572,6 @@ def stim_words(n_blocks=4, **values):
         assert board.channels[0].find(name).parse(value) == value
         board.channels[0].put(name, value)
     board.note_changed_outputs()
-    from mocks.rhx_stim import programs_from
-
     board.stimulator.programs.update(programs_from(board.channels, 20_000, 1e-6))
     board.start()
     board.press("keypressf1")
@@ -622,8 +626,6 @@ def test_refractory_time_swallows_a_trigger():
         ("RefractoryPeriodMicroseconds", "10000"),
     ):
         board.channels[0].put(name, value)
-    from mocks.rhx_stim import programs_from
-
     board.stimulator.programs.update(programs_from(board.channels, 20_000, 1e-6))
     board.start()
     for ms in (0, 5, 11):
@@ -726,15 +728,23 @@ def test_sign_of_the_threshold_is_the_polarity_and_large_snippets_are_artefacts(
     assert detect(signal_uv, threshold_uv=-70.0) == [(220, 0x80)]
 
 
-@pytest.mark.parametrize(("make", "kind"), [(bessel2_high_pass, "high"), (bessel2_low_pass, "low")])
-def test_filters_agree_with_scipy(make, kind):
-    from scipy import signal
-
-    b, a = signal.bessel(2, 250, kind, fs=20_000, norm="mag")
-    x = np.random.default_rng(0).standard_normal((512, 2)).astype(np.float32)
-    ours = make(250.0, 20_000.0, 2)
-    y = np.concatenate([ours.block(x[i : i + 128]) for i in range(0, 512, 128)])
-    np.testing.assert_allclose(y, signal.lfilter(b, a, x.astype(float), axis=0), atol=1e-3)
+@pytest.mark.parametrize(
+    ("make", "frequency_hz", "gain"),
+    [
+        # |3 / (3 - x^2 + 3 j x)| with x = 1.36165 f / 250 Hz, or its inverse for the high-pass
+        (bessel2_high_pass, 25, 0.0160),
+        (bessel2_high_pass, 250, 0.7071),
+        (bessel2_high_pass, 2000, 0.9949),
+        (bessel2_low_pass, 25, 0.9969),
+        (bessel2_low_pass, 250, 0.7071),
+        (bessel2_low_pass, 1250, 0.0613),
+    ],
+)
+def test_filters_are_bessel_filters_of_second_order(make, frequency_hz, gain):
+    x = np.sin(2 * np.pi * frequency_hz * np.arange(128 * 100) / 20_000).astype(np.float32)
+    ours = make(250.0, 20_000.0, 1)
+    y = np.concatenate([ours.block(x[i : i + 128, np.newaxis]) for i in range(0, len(x), 128)])
+    assert np.sqrt(2) * y[4000:12_000].std() == pytest.approx(gain, rel=0.03)
 
 
 def test_same_seed_and_same_triggers_give_the_same_bytes():
@@ -748,3 +758,160 @@ def test_same_seed_and_same_triggers_give_the_same_bytes():
         return [board.make_block(1, 2) for _ in range(20)]
 
     assert data() == data()
+
+
+# -- faults
+
+
+def streaming(start, client, *faults, **settings):
+    """Return a running server, its command client and a waveform socket with one column."""
+    server = start(faults=tuple(RhxFault(**fault) for fault in faults), **settings)
+    command = client(server.ready["command_port"])
+    command.say("set A-000.TCPDataOutputEnabled true")
+    command.sync()
+    sock = connect_data(server, command, "Waveform", client)
+    run(server, command)
+    return server, command, sock
+
+
+def test_fault_gap_makes_the_timestamps_jump_once(start, client):
+    fault = {"kind": "timestamp_gap", "at_s": 0.05, "n_samples": 300}
+    _, _, sock = streaming(start, client, fault)
+    timestamps, _ = read_blocks(sock, 20, n_columns=1)
+    steps = np.diff(timestamps.astype(int))
+    assert steps.max() == 301
+    assert (steps != 1).sum() == 1
+    assert timestamps[int(np.argmax(steps)) + 1] == 1024 + 300
+
+
+def test_fault_stall_pauses_and_then_catches_up_without_loss(start, client):
+    fault = {"kind": "stall", "at_s": 0.05, "duration_s": 0.4}
+    _, _, sock = streaming(start, client, fault)
+    read_blocks(sock, 8, n_columns=1)
+    begin = time.monotonic()
+    timestamps, _ = read_blocks(sock, 60, n_columns=1)
+    assert 0.35 < time.monotonic() - begin < 0.6
+    np.testing.assert_array_equal(timestamps, np.arange(1024, 68 * 128))
+
+
+def test_fault_wrong_magic_strikes_one_block(start, client):
+    _, _, sock = streaming(start, client, {"kind": "wrong_magic", "at_s": 0.01})
+    data = read_exactly(sock, 4 * (4 + 128 * 6))
+    magics = [data[i : i + 4] == MAGIC for i in range(0, len(data), 4 + 128 * 6)]
+    assert magics == [True, True, False, True]
+
+
+def test_fault_drop_closes_the_waveform_socket_at_its_time(start, client):
+    _, command, sock = streaming(start, client, {"kind": "drop", "at_s": 0.05, "port": "waveform"})
+    read_blocks(sock, 8, n_columns=1)
+    assert sock.recv(1) == b""
+    status = "TCPWaveformDataOutputConnectionStatus"
+    command.ask(f"get {status}", f"Return: {status} Disconnected")
+
+
+def test_fault_drop_of_the_command_port_leaves_the_board_running(start, client):
+    server, command, sock = streaming(
+        start, client, {"kind": "drop", "at_s": 0.05, "port": "command"}, reconnect_after_s=None
+    )
+    assert command.socket.recv(1) == b""
+    read_blocks(sock, 20, n_columns=1)
+    assert client(server.ready["truth_port"]).truth("status")["is_running"]
+
+
+def test_fault_garbage_comes_on_the_command_port(start, client):
+    _, command, _ = streaming(
+        start, client, {"kind": "garbage", "at_s": 0.02, "data": "\x00\xffzz"}
+    )
+    assert read_exactly(command.socket, 4) == b"\x00\xffzz"
+    command.sync()
+
+
+def test_fault_late_upload_takes_longer(start, client):
+    server = start(upload_s=0.05, faults=(RhxFault("late_upload", duration_s=0.4),))
+    command = client(server.ready["command_port"])
+    begin = time.monotonic()
+    upload(command)
+    assert time.monotonic() - begin > 0.4
+
+
+def test_faults_strike_at_once_through_the_truth_port(start, client):
+    server, _, sock = streaming(start, client)
+    truth = client(server.ready["truth_port"])
+    before, _ = read_blocks(sock, 2, n_columns=1)
+    fault = {"kind": "timestamp_gap", "n_samples": 5}
+    assert truth.truth("fault", fault=fault) == {"done": True}
+    after, _ = read_blocks(sock, 30, n_columns=1)
+    timestamps = np.concatenate([before, after])
+    assert sorted(set(np.diff(timestamps.astype(int)).tolist())) == [1, 6]
+    assert "unknown" in truth.truth("fault", fault={"kind": "flood"})["error"]
+    assert "error" in truth.truth("weather")
+
+
+@pytest.mark.parametrize(
+    ("plan", "complaint"),
+    [
+        ("{}", "JSON list"),
+        ('[{"kind": "flood"}]', "'flood' is unknown"),
+        ('[{"kind": "stall", "at": 1}]', "unknown"),
+        ('[{"kind": "drop", "port": "usb"}]', "'usb' is unknown"),
+        ('[{"kind": "stall", "duration_s": NaN}]', "negative"),
+        ('[{"at_s": 1}]', "kind"),
+        ("[", "Expecting"),
+    ],
+)
+def test_a_wrong_fault_plan_is_refused(plan, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        faults_from(plan)
+
+
+# -- the process
+
+
+def start_process(*arguments):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mocks.rhx_server", "--exit-on-stdin-eof", *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    return process, json.loads(process.stdout.readline())
+
+
+def end_of(process, end):
+    try:
+        end(process)
+        return process.wait(5), process.stderr.read()
+    finally:
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            pipe.close()
+
+
+@pytest.mark.parametrize("end", [lambda p: p.terminate(), lambda p: p.stdin.close()])
+def test_the_process_says_its_ports_and_ends_cleanly(client, end):
+    process, ready = start_process("--truth", "127.0.0.1:0", "--sample-rate-hz", "30000")
+    assert set(ready) == {"ready", "command_port", "waveform_port", "spike_port", "truth_port"}
+    command = client(ready["command_port"])
+    command.ask("get SampleRateHertz", "Return: SampleRateHertz 30000")
+    command.say("set RunMode run")
+    assert end_of(process, end) == (0, "")
+
+
+TWO_TARGETS = ["--target=2,3", "--target=5,4", "--reconnect-after-s=never"]
+
+
+def test_options_of_the_command_line():
+    settings = settings_from(
+        ["--command-port=5000", "--seed=7", "--stim-step-a=5e-6", "--without-connect", *TWO_TARGETS]
+    )
+    assert (settings.command_port, settings.seed, settings.stim_step_a) == (5000, 7, 5e-6)
+    assert settings.reconnect_after_s is None
+    assert settings.culture.targets == ((2, 3), (5, 4))
+    assert not settings.is_connect_pressed
+
+
+def test_a_port_that_is_taken_is_an_error():
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
+        RhxServer(RhxServerSettings(spike_port=taken.getsockname()[1]))
