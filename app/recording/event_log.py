@@ -21,9 +21,8 @@ from app.recording.rows import Entry, n_rows_of
 log = logging.getLogger(__name__)
 
 COMMIT_INTERVAL_NS = 100_000_000
-SYNC_INTERVAL_S = 1.0
 CHECKPOINT_AT_BYTES = 16 * 2**20
-"""A checkpoint that empties the log makes the next commit wait for the disk, so they are rare."""
+"""Emptying the write-ahead log makes one commit wait for the disk, so it happens by size."""
 SYNC_JOIN_S = 10.0
 
 OnCommitted = Callable[[], None]
@@ -82,6 +81,8 @@ class EventLog(Worker):
         capacity: int = 65536,
         files: Files | None = None,
         open_database: Connect = connect,
+        sync_period_s: float = 1.0,
+        checkpoint_at_bytes: int = CHECKPOINT_AT_BYTES,
         clock_ns: ClockNs = monotonic_ns,
     ) -> None:
         super().__init__("event log", self._fail)
@@ -91,14 +92,17 @@ class EventLog(Worker):
         self._is_strict = is_strict
         self._files = files or DiskFiles()
         self._open_database = open_database
+        self._checkpoint_at_bytes = checkpoint_at_bytes
         self._clock_ns = clock_ns
         self._inbox: Inbox[_Item] = Inbox("event log", capacity, Overflow.FAIL)
         self._door = threading.Lock()
         self._is_closed = False
         self._failure: BaseException | None = None
         self._store: EventStore | None = None
-        self._sync = PeriodicSync("event log sync", self._sync_wal, SYNC_INTERVAL_S, self._fail)
-        self._is_whole = True  # no step was left by an exception
+        self._sync = PeriodicSync("event log sync", self._sync_wal, sync_period_s, self._fail)
+        self._is_whole = False
+        """The store is open and no step was left by an exception."""
+        self._wants_checkpoint = threading.Event()
         self._uncommitted: list[_Item] = []
         self._commit_due_ns = 0
         self._n_rows = 0
@@ -185,6 +189,7 @@ class EventLog(Worker):
             release_reserve=self._take_reserve,
             open_database=self._open_database,
         )
+        self._is_whole = True
         self._sync.start()
 
     def step(self) -> None:
@@ -195,6 +200,9 @@ class EventLog(Worker):
         is_awaited = any(item.ticket is not None for item in items)
         if self._uncommitted and (is_awaited or self._clock_ns() >= self._commit_due_ns):
             self._commit()
+            if self._wants_checkpoint.is_set():
+                self._wants_checkpoint.clear()
+                self._checkpoint()
         self._is_whole = True
 
     def finish(self) -> None:
@@ -240,6 +248,10 @@ class EventLog(Worker):
         self._n_rows += sum(n_rows_of(entry) for item in items for entry in item.entries)
         self._settle(items, now_ns)
 
+    def _checkpoint(self) -> None:
+        if self._store is not None:
+            self._store.checkpoint()
+
     def _settle(self, items: list[_Item], now_ns: int) -> None:
         for item in items:
             is_committed = self._failure is None
@@ -278,5 +290,6 @@ class EventLog(Worker):
                 f"{wal_of(self.path)}: not safe on the disk: {exc}; its last second may be lost at "
                 "a power cut, check the disk"
             ) from exc
-        if n_bytes >= CHECKPOINT_AT_BYTES:
+        if n_bytes >= self._checkpoint_at_bytes:
             checkpoint(self.path, self._open_database)
+            self._wants_checkpoint.set()

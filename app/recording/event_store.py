@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from app.recording.errors import RecordingError
@@ -41,11 +42,16 @@ class EventStore:
         self.path = path
         self._release_reserve = release_reserve
         self._uncommitted: list[Sequence[Entry]] = []
-        self._connection = open_database(path)
+        try:
+            self._connection = open_database(path)
+        except sqlite3.Error as exc:
+            raise RecordingError(f"{path}: event log cannot be created: {exc}") from exc
         try:
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute(f"PRAGMA synchronous = {'FULL' if is_strict else 'NORMAL'}")
             self._connection.execute("PRAGMA wal_autocheckpoint = 0")
+            # Cut the write-ahead log when it begins anew, so that its size says what is in it.
+            self._connection.execute("PRAGMA journal_size_limit = 0")
             create_tables(self._connection)
         except sqlite3.Error as exc:
             self._connection.close()
@@ -74,6 +80,17 @@ class EventStore:
             self._commit_again()
         self._uncommitted.clear()
 
+    def checkpoint(self) -> None:
+        """Move the rest of the write-ahead log into the database, so that it begins anew.
+
+        Waits for the disk twice. Another thread's `checkpoint` should have moved most of it, but
+        under steady load never the last commit; only here, between two transactions, is an end.
+        """
+        try:
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        except sqlite3.Error as exc:
+            raise RecordingError(f"{self.path}: checkpoint failed: {exc}") from exc
+
     def close(self) -> None:
         """Move what is committed from the write-ahead log into the database and close it.
 
@@ -85,6 +102,9 @@ class EventStore:
         try:
             self._roll_back()
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            # One plain file, readable from a read-only medium; refused while somebody reads.
+            with suppress(sqlite3.OperationalError):
+                self._connection.execute("PRAGMA journal_mode = DELETE")
         except sqlite3.Error as exc:
             raise RecordingError(
                 f"{self.path}: last checkpoint failed: {exc}; keep {wal_of(self.path).name} beside "

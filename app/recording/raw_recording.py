@@ -31,6 +31,7 @@ class RawRecording:
         self.n_samples_synced = 0
         self._rate_hz = layout.stream_format.sample_rate_hz
         self._sync_lock = threading.Lock()
+        self._damage: OSError | None = None
         self._is_closed = False
         self._npy: list[NpyFile] = []
         stream = folder / "continuous" / layout.folder_name
@@ -104,20 +105,26 @@ class RawRecording:
         Raises
         ------
         OSError
-            What was written after the last good sync (`n_samples_synced`) may be lost; another
-            try would not tell the truth.
+            What was written after the last good sync (`n_samples_synced`) may be lost. From then
+            on always: the kernel may have dropped the pages, and a second try would succeed.
         """
         with self._sync_lock:
             if self._is_closed:
                 return
+            if self._damage is not None:
+                raise self._damage
             n_samples = self.n_samples
-            self._dat.sync_data()
-            for npy in self._npy:
-                npy.file.sync_data()
+            try:
+                self._dat.sync_data()
+                for npy in self._npy:
+                    npy.file.sync_data()
+            except OSError as exc:
+                self._damage = exc
+                raise
             self.n_samples_synced = n_samples
 
     def close(self) -> None:
-        """Complete the npy files, sync and close; idempotent.
+        """Complete the npy files, sync (unless that failed before) and close; idempotent.
 
         Raises
         ------
@@ -127,7 +134,10 @@ class RawRecording:
         if self._is_closed:
             return
         failures = []
-        for finish in (self._append_sample_numbers, self.patch_headers, self.sync):
+        steps = [self._append_sample_numbers, self.patch_headers]
+        if self._damage is None:
+            steps.append(self.sync)
+        for finish in steps:
             try:
                 finish()
             except OSError as exc:

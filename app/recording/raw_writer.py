@@ -18,7 +18,6 @@ from app.recording.raw_status import RawState, RawStatus
 from app.recording.rows import RawRecordingRow
 from drivers.mea.protocol import SampleBlock, StreamFormat
 
-SYNC_INTERVAL_S = 1.0
 PATCH_INTERVAL_NS = 1_000_000_000
 SYNC_JOIN_S = 10.0
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -51,6 +50,7 @@ class RawWriter(Worker):
         name: str = "raw writer",
         capacity_blocks: int = 4096,
         files: Files | None = None,
+        sync_period_s: float = 1.0,
         clock_ns: ClockNs = monotonic_ns,
     ) -> None:
         super().__init__(name, on_failure)
@@ -69,7 +69,7 @@ class RawWriter(Worker):
         self._recording: RawRecording | None = None
         self._folder: Path | None = None
         self._sync_failure: tuple[RawRecording, OSError] | None = None
-        self._sync = PeriodicSync(f"{name} sync", self._sync_recording, SYNC_INTERVAL_S, on_failure)
+        self._sync = PeriodicSync(f"{name} sync", self._sync_recording, sync_period_s, on_failure)
         self._experiment = 1
         self._number = 0
         self._last_end_sample = 0

@@ -111,9 +111,8 @@ class SessionReader:
         return str(verdict)
 
     def raw(self) -> list[RawSamples]:
-        """Return every raw recording of the session, in the order in which they were written."""
-        found = self.folder.glob("Record Node */experiment*/recording*/structure.oebin")
-        return [_read_raw(path) for path in sorted(found, key=_numbers_in)]
+        """Return every raw recording of the session; see `read_raw`."""
+        return [raw for node in sorted(self.folder.glob("Record Node *")) for raw in read_raw(node)]
 
 
 def open_session(folder: Path) -> SessionReader:
@@ -125,6 +124,18 @@ def open_session(folder: Path) -> SessionReader:
         No session, no event log, or another version.
     """
     return SessionReader(folder)
+
+
+def read_raw(node_folder: Path) -> list[RawSamples]:
+    """Return every recordingN under one record node, in the order in which they were written.
+
+    Raises
+    ------
+    RecordingError
+        One of them cannot be read; its path is in the message.
+    """
+    found = node_folder.glob("experiment*/recording*/structure.oebin")
+    return [_read_raw(path) for path in sorted(found, key=_numbers_in)]
 
 
 def last_seqs(path: Path) -> dict[str, int]:
@@ -224,5 +235,5 @@ def _map_frames(path: Path, n_channels: int) -> npt.NDArray[np.int16]:
 
 
 def _numbers_in(path: Path) -> list[int]:
-    parts = path.parts[-4:-1]
+    parts = path.parts[-3:-1]
     return [int("".join(c for c in part if c.isdigit())) for part in parts]

@@ -251,7 +251,10 @@ Row = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SpikeRows:
-    """A batch of spikes as it stands: turned into rows by the log's thread, not by the giver's."""
+    """A batch of spikes as it stands: turned into rows by the log's thread, not by the giver's.
+
+    The giver must not change `records` afterwards.
+    """
 
     site: str
     stream: int
