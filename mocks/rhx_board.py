@@ -20,10 +20,8 @@ from mocks.rhx_streams import (
     N_FRAMES,
     STIM_AMP_SETTLE,
     STIM_NEGATIVE,
-    Column,
+    Columns,
     amplifier_words,
-    block_words,
-    columns,
     dc_words,
     spike_record,
     waveform_block,
@@ -86,7 +84,7 @@ class RhxBoard:
 
     def _refresh(self) -> None:
         self._is_stale = False
-        self._columns: tuple[Column, ...] = columns(len(self.names), self._is_enabled)
+        self._columns = Columns(len(self.names), self._is_enabled)
         self._is_spike = np.array(
             [self._is_enabled(i, "spike") for i in range(len(self.names))], dtype=np.bool_
         )
@@ -182,10 +180,10 @@ class RhxBoard:
         stim: NDArray[np.uint16],
         magic: int,
     ) -> bytes:
-        if not self._columns and not self._is_spike.any():
+        if not self._columns.order and not self._is_spike.any():
             return b""
         signals = {"stim": stim}
-        wanted = {column.signal for column in self._columns}
+        wanted = self._columns.signals
         if "wide" in wanted:
             signals["wide"] = amplifier_words(wide_uv)
         if "high" in wanted:
@@ -194,7 +192,7 @@ class RhxBoard:
             signals["low"] = amplifier_words(self._low_pass.block(wide_uv))
         if "dc" in wanted:
             signals["dc"] = dc_words(self._electrode_v(stim))
-        return waveform_block(first, block_words(self._columns, signals), magic)
+        return waveform_block(first, self._columns.words(signals), magic)
 
     def _electrode_v(self, stim: NDArray[np.uint16]) -> NDArray[np.float64]:
         sign = np.where(stim & STIM_NEGATIVE, -1.0, 1.0)

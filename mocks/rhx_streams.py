@@ -4,7 +4,7 @@ All numbers are little-endian. Nothing here knows sockets or time.
 """
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,17 +33,39 @@ class Column:
     signal: str
 
 
-def columns(n_channels: int, is_enabled: Callable[[int, str], bool]) -> tuple[Column, ...]:
-    """Return the columns of a frame: channel by channel, each as WIDE, LOW, HIGH, DC, STIM.
+class Columns:
+    """The columns of a frame: channel by channel, each as WIDE, LOW, HIGH, DC, STIM.
 
-    `n_channels` in native order covers the ports one after the other, which is RHX's order too.
+    Channels in native order cover the ports one after the other, which is RHX's order too.
+    Attributes: `order`, and `signals`, the names of those that occur.
     """
-    return tuple(
-        Column(channel, signal)
-        for channel in range(n_channels)
-        for signal in SIGNALS
-        if is_enabled(channel, signal)
-    )
+
+    def __init__(self, n_channels: int, is_enabled: Callable[[int, str], bool]) -> None:
+        self.order = tuple(
+            Column(channel, signal)
+            for channel in range(n_channels)
+            for signal in SIGNALS
+            if is_enabled(channel, signal)
+        )
+        self.signals = frozenset(column.signal for column in self.order)
+        self._places = {
+            signal: np.array([i for i, c in enumerate(self.order) if c.signal == signal])
+            for signal in self.signals
+        }
+        self._channels = {
+            signal: np.array([c.channel for c in self.order if c.signal == signal])
+            for signal in self.signals
+        }
+
+    def words(self, all_words: dict[str, NDArray[np.uint16]]) -> NDArray[np.uint16]:
+        """Return the words of one block, shape (128, n_columns).
+
+        `all_words` has, for each signal that occurs, the words of all channels.
+        """
+        words = np.empty((N_FRAMES, len(self.order)), dtype=np.uint16)
+        for signal in self.signals:
+            words[:, self._places[signal]] = all_words[signal][:, self._channels[signal]]
+        return words
 
 
 def amplifier_words(microvolts: NDArray[np.floating]) -> NDArray[np.uint16]:
@@ -77,15 +99,3 @@ def spike_record(
 ) -> bytes:
     """Return one spike: magic, five characters of the native name, timestamp, id."""
     return _SPIKE.pack(magic, channel_name.encode("ascii"), timestamp & 0xFFFFFFFF, spike_id)
-
-
-def block_words(
-    enabled: Sequence[Column], signals: dict[str, NDArray[np.uint16]]
-) -> NDArray[np.uint16]:
-    """Return the words of the enabled columns, shape (128, n_columns)."""
-    words = np.empty((N_FRAMES, len(enabled)), dtype=np.uint16)
-    for signal, all_channels in signals.items():
-        places = [i for i, column in enumerate(enabled) if column.signal == signal]
-        if places:
-            words[:, places] = all_channels[:, [enabled[i].channel for i in places]]
-    return words
