@@ -1,0 +1,175 @@
+"""Bodies of the frames between sites: bytes and values, checked in both directions. No I/O."""
+
+import struct
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from app.core.frames import FrameError
+from app.core.spikes import (
+    PSP_RECORD,
+    SPIKE_RECORD,
+    EventKind,
+    Provenance,
+    PspRecords,
+    SpikeRecords,
+)
+
+BATCH = struct.Struct("<HHIq")
+"""stream, count, reserved, complete_until_ns; the records follow."""
+HEARTBEAT = struct.Struct("<QqqBxxxI")
+ACK = struct.Struct("<Q")
+GAP = struct.Struct("<QQ")
+MAX_RECORDS = 1024
+MAX_REASON_BYTES = 500
+_NEWEST_KIND = max(int(kind) for kind in EventKind)
+
+
+class StreamInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One stream of events that a site can send."""
+
+    stream: int
+    provenance: Provenance
+    neurons: tuple[int, ...]
+
+
+class Hello(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who opens a link. JSON: once per connection, and readable in a capture."""
+
+    min_version: int
+    max_version: int
+    site: str
+    session: str
+    """128 random bits in hex, new at every start."""
+    experiment_hash: str
+    clock: str
+    """Identity of the sender's clock; equal identities mean one clock."""
+    streams: tuple[StreamInfo, ...]
+    last_seqs: dict[str, int]
+    """By session of the receiver of this HELLO: the newest of its frames that is on record here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """Body of HB. With the header's echo it carries the four times of an offset estimate."""
+
+    nonce: int
+    sent_ns: int
+    """Sender's clock when this was made."""
+    echoed_received_ns: int
+    """Sender's clock when it received the nonce that the header echoes; 0: none yet."""
+    arm_state: int
+    """0 boot, 1 disarmed, 2 armed, 3 tripped."""
+    stop_epoch: int
+    """Grows with every emergency stop pressed at the sender's site."""
+
+
+def encode_hello(hello: Hello) -> bytes:
+    """Return the body of HELLO."""
+    return msgspec.json.encode(hello)
+
+
+def decode_hello(body: bytes) -> Hello:
+    """Return the HELLO in a body. Raises `FrameError`."""
+    try:
+        hello = msgspec.json.decode(body, type=Hello)
+    except (msgspec.DecodeError, RecursionError) as exc:
+        raise FrameError(f"HELLO is not valid: {exc}") from exc
+    if len(hello.session) != 32:
+        raise FrameError(f"HELLO: session {hello.session[:40]!r} is not 128 bits in hex")
+    if any(seq < 0 for seq in hello.last_seqs.values()):
+        raise FrameError("HELLO: negative last seq")
+    return hello
+
+
+def encode_heartbeat(beat: Heartbeat) -> bytes:
+    """Return the body of HB."""
+    return HEARTBEAT.pack(
+        beat.nonce, beat.sent_ns, beat.echoed_received_ns, beat.arm_state, beat.stop_epoch
+    )
+
+
+def decode_heartbeat(body: bytes) -> Heartbeat:
+    """Return the heartbeat in a body. Raises `FrameError`."""
+    return Heartbeat(*_unpack(HEARTBEAT, body, "HB"))
+
+
+def encode_ack(seq: int) -> bytes:
+    """Return the body of ACK: everything up to `seq` is on record."""
+    return ACK.pack(seq)
+
+
+def decode_ack(body: bytes) -> int:
+    """Return the acknowledged seq. Raises `FrameError`."""
+    return int(_unpack(ACK, body, "ACK")[0])
+
+
+def encode_gap(first_seq: int, last_seq: int) -> bytes:
+    """Return the body of GAP: these numbers will never come."""
+    return GAP.pack(first_seq, last_seq)
+
+
+def decode_gap(body: bytes) -> tuple[int, int]:
+    """Return (first, last) missing seq. Raises `FrameError`."""
+    first, last = _unpack(GAP, body, "GAP")
+    if not (1 <= first <= last):
+        raise FrameError(f"GAP from {first} to {last} is none")
+    return first, last
+
+
+def encode_spikes(stream: int, records: SpikeRecords, complete_until_ns: int) -> bytes:
+    """Return the body of SPIKES. Raises ValueError for more than `MAX_RECORDS`."""
+    return _encode_batch(stream, records.astype(SPIKE_RECORD, copy=False), complete_until_ns)
+
+
+def decode_spikes(body: bytes) -> tuple[int, SpikeRecords, int]:
+    """Return (stream, records, complete_until_ns); the records are read-only. Raises FrameError."""
+    stream, records, complete_ns = _decode_batch(body, SPIKE_RECORD, "SPIKES")
+    if len(records) and int(records["kind"].max()) > _NEWEST_KIND:
+        raise FrameError("SPIKES: unknown kind of event")
+    if np.isinf(records["amplitude_uv"]).any():
+        raise FrameError("SPIKES: infinite amplitude")
+    return stream, records, complete_ns
+
+
+def encode_psps(stream: int, records: PspRecords, complete_until_ns: int) -> bytes:
+    """Return the body of PSPS. Raises ValueError for more than `MAX_RECORDS`."""
+    return _encode_batch(stream, records.astype(PSP_RECORD, copy=False), complete_until_ns)
+
+
+def decode_psps(body: bytes) -> tuple[int, PspRecords, int]:
+    """Return (stream, records, complete_until_ns); the records are read-only. Raises FrameError."""
+    stream, records, complete_ns = _decode_batch(body, PSP_RECORD, "PSPS")
+    weight = records["weight"]
+    if not bool(((weight >= 0) & (weight <= 1)).all()):
+        raise FrameError("PSPS: weight outside 0 to 1")
+    if len(records) and int(records["kind"].max()) > _NEWEST_KIND:
+        raise FrameError("PSPS: unknown kind of event")
+    return stream, records, complete_ns
+
+
+def _encode_batch(stream: int, records: SpikeRecords, complete_until_ns: int) -> bytes:
+    if len(records) > MAX_RECORDS:
+        raise ValueError(f"{len(records)} records in a frame, at most {MAX_RECORDS}")
+    return BATCH.pack(stream, len(records), 0, complete_until_ns) + records.tobytes()
+
+
+def _decode_batch(
+    body: bytes, dtype: "np.dtype[np.void]", what: str
+) -> tuple[int, SpikeRecords, int]:
+    if len(body) < BATCH.size:
+        raise FrameError(f"{what}: {len(body)} bytes are no batch")
+    stream, count, _, complete_until_ns = BATCH.unpack_from(body)
+    if count > MAX_RECORDS:
+        raise FrameError(f"{what}: {count} records, at most {MAX_RECORDS}")
+    if len(body) != BATCH.size + count * dtype.itemsize:
+        raise FrameError(f"{what}: {count} records in {len(body)} bytes do not fit")
+    records = np.frombuffer(body, dtype, count, BATCH.size)
+    return int(stream), records, int(complete_until_ns)
+
+
+def _unpack(layout: struct.Struct, body: bytes, what: str) -> tuple[int, ...]:
+    if len(body) != layout.size:
+        raise FrameError(f"{what}: {len(body)} bytes, expected {layout.size}")
+    return layout.unpack(body)

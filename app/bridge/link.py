@@ -1,0 +1,423 @@
+"""One link between two sites as a state machine: frames and times in, frames and events out.
+
+No sockets, no clock, no threads in here. The transport tells it when a connection stands or is
+gone, what frames came and what time it is; it takes the bytes to write from `next_bytes`.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from app.bridge import bodies
+from app.bridge.bodies import Heartbeat, Hello, StreamInfo
+from app.bridge.events import (
+    GapDeclared,
+    LinkEvent,
+    LinkState,
+    OffsetKnown,
+    PeerGate,
+    PeerKnown,
+    PspsReceived,
+    SpikesReceived,
+    StateChanged,
+)
+from app.bridge.offset import OffsetEstimator
+from app.bridge.ring import ResendRing
+from app.core.frames import VERSION, Frame, FrameError, FrameFlag, FrameType, encode_frame
+from app.core.spikes import PspRecords, SpikeBatch, SpikeRecords
+
+MS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSettings:
+    """Times and sizes of every link; the defaults are the protocol's."""
+
+    heartbeat_ns: int = 50 * MS
+    suspect_ns: int = 400 * MS
+    down_ns: int = 2000 * MS
+    hello_ns: int = 3000 * MS
+    ack_ns: int = 50 * MS
+    ring_age_ns: int = 60_000 * MS
+    ring_bytes: int = 16 * 2**20
+    late_after_ns: int = 400 * MS
+    """A frame that waited longer than this before it was written goes out as RESEND."""
+    offset_ns: int = 1000 * MS
+    """How often a changed offset is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalSite:
+    """What we say of ourselves in HELLO."""
+
+    site: str
+    session: str
+    experiment_hash: str
+    clock: str
+    streams: tuple[StreamInfo, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LinkCounts:
+    """What a link has counted since the engine's start."""
+
+    n_events_sent: int = 0
+    """Events put in frames for this peer, delivered or not yet."""
+    n_events_received: int = 0
+    n_frames_sent: int = 0
+    n_frames_received: int = 0
+    n_resent: int = 0
+    n_duplicates: int = 0
+    n_frames_lost: int = 0
+    """Frames of the peer that were declared missing."""
+    n_events_lost: int = 0
+    """Our events that fell off the ring before the peer acknowledged them."""
+    n_unacknowledged: int = 0
+    n_reconnects: int = 0
+
+
+class Link:
+    """The link to one peer. One thread calls it; times are this site's clock in ns."""
+
+    def __init__(
+        self,
+        local: LocalSite,
+        peer: str,
+        new_nonce: Callable[[], int],
+        last_seqs: Mapping[str, int],
+        settings: LinkSettings | None = None,
+    ) -> None:
+        self._settings = settings or LinkSettings()
+        self._local = local
+        self.peer = peer
+        self._new_nonce = new_nonce
+        self._ring = ResendRing(
+            self._settings.ring_age_ns, self._settings.ring_bytes, self._settings.late_after_ns
+        )
+        self.state = LinkState.DOWN
+        self.state_since_ns = 0
+        self.reason = "not connected yet"
+        self.hello: Hello | None = None
+        self.hello_of_connection: Hello | None = None
+        self.last_frame_ns = 0
+        self._recorded = dict(last_seqs)
+        self._received = dict(last_seqs)
+        self._control: list[bytes] = []
+        self._has_peer_accepted = False
+        self._connected_ns = 0
+        self._nonces: OrderedDict[int, int] = OrderedDict()
+        self._peer_nonce = 0
+        self._peer_nonce_received_ns = 0
+        self._next_heartbeat_ns = 0
+        self._next_ack_ns = 0
+        self._acked = 0
+        self._arm_state = 0
+        self._stop_epoch = 0
+        self._peer_gate: tuple[int, int] | None = None
+        self._offset = OffsetEstimator(is_same_clock=False)
+        self._told_offset: tuple[int, int] | None = None
+        self._next_offset_ns = 0
+        self._n_events_sent = 0
+        self._n_events_received = 0
+        self._n_frames_received = 0
+        self._n_duplicates = 0
+        self._n_frames_lost = 0
+        self._n_connections = 0
+
+    # --- from the engine ----------------------------------------------------------------------
+
+    def queue_spikes(self, batch: SpikeBatch, now_ns: int) -> None:
+        """Put a batch of spikes into the outbox, in numbered frames of at most 1024."""
+        for records in _pieces(batch.records):
+            body = bodies.encode_spikes(batch.stream, records, batch.complete_until_ns)
+            self._queue(FrameType.SPIKES, body, len(records), now_ns)
+
+    def queue_psps(self, records: PspRecords, now_ns: int) -> None:
+        """Put PSPs into the outbox, in numbered frames of at most 1024."""
+        for piece in _pieces(records):
+            self._queue(FrameType.PSPS, bodies.encode_psps(0, piece, now_ns), len(piece), now_ns)
+
+    def recorded(self, session: str, seq: int) -> None:
+        """Note that the peer's frames up to `seq` are on record here: they may be acknowledged."""
+        self._recorded[session] = max(self._recorded.get(session, 0), seq)
+
+    def set_gate(self, arm_state: int, stop_epoch: int) -> None:
+        """Tell the peer our Gate's state and stop epoch with a heartbeat, at once."""
+        self._arm_state = arm_state
+        self._stop_epoch = stop_epoch
+        self._next_heartbeat_ns = 0
+
+    # --- from the transport -------------------------------------------------------------------
+
+    def on_connected(self, now_ns: int) -> None:
+        """Begin to greet on a new, authenticated connection."""
+        self._n_connections += 1
+        self._connected_ns = now_ns
+        self.last_frame_ns = now_ns
+        self._has_peer_accepted = False
+        self.hello_of_connection = None
+        self._control = [self._hello_frame()]
+        self._peer_nonce = 0
+        self._next_heartbeat_ns = now_ns
+        self.state = LinkState.GREETING
+        self.state_since_ns = now_ns
+        self.reason = ""
+
+    def on_disconnected(self, reason: str, now_ns: int) -> list[LinkEvent]:
+        """Note that the connection is gone."""
+        self._control = []
+        if self.state is LinkState.DOWN:
+            return []
+        return [self._enter(LinkState.DOWN, reason, now_ns)]
+
+    def on_frame(self, frame: Frame, now_ns: int) -> list[LinkEvent]:
+        """Take one frame. Raises `FrameError`: the connection must be closed with its reason."""
+        self.last_frame_ns = now_ns
+        self._n_frames_received += 1
+        if frame.type is FrameType.HELLO:
+            return self._on_hello(bodies.decode_hello(frame.body), now_ns)
+        if self.hello_of_connection is None:
+            raise FrameError(f"{frame.type.name} before HELLO")
+        events: list[LinkEvent] = []
+        if self.state is LinkState.SUSPECT:
+            events.append(self._enter(LinkState.UP, "heard again", now_ns))
+        match frame.type:
+            case FrameType.HELLO_OK:
+                self._has_peer_accepted = True
+                events += self._up_if_greeted(now_ns)
+            case FrameType.SPIKES | FrameType.PSPS:
+                events += self._on_numbered(frame, now_ns)
+            case FrameType.HB:
+                events += self._on_heartbeat(frame, bodies.decode_heartbeat(frame.body), now_ns)
+            case FrameType.ACK:
+                self._on_ack(bodies.decode_ack(frame.body))
+            case FrameType.GAP:
+                events += self._on_gap(*bodies.decode_gap(frame.body))
+            case FrameType.BYE:
+                reason = frame.body[: bodies.MAX_REASON_BYTES].decode("utf-8", "replace")
+                raise FrameError(f"peer said goodbye: {reason}")
+            case _:
+                raise FrameError(f"{frame.type.name} does not belong between sites")
+        return events
+
+    def on_tick(self, now_ns: int) -> list[LinkEvent]:
+        """Let time act. Raises `FrameError` when the connection must be given up."""
+        if self.state is LinkState.DOWN:
+            return []
+        if self.state is LinkState.GREETING:
+            if now_ns - self._connected_ns > self._settings.hello_ns:
+                raise FrameError("no HELLO in time")
+            return []
+        events: list[LinkEvent] = []
+        silent_ns = now_ns - self.last_frame_ns
+        if silent_ns > self._settings.down_ns:
+            raise FrameError(f"silent for {silent_ns / 1e9:.1f} s")
+        if silent_ns > self._settings.suspect_ns and self.state is LinkState.UP:
+            reason = f"silent for {silent_ns / 1e6:.0f} ms"
+            events.append(self._enter(LinkState.SUSPECT, reason, now_ns))
+        if now_ns >= self._next_heartbeat_ns:
+            self._control.append(self._heartbeat_frame(now_ns))
+            self._next_heartbeat_ns = now_ns + self._settings.heartbeat_ns
+        if now_ns >= self._next_ack_ns:
+            self._next_ack_ns = now_ns + self._settings.ack_ns
+            self._acknowledge()
+        if now_ns >= self._next_offset_ns:
+            self._next_offset_ns = now_ns + self._settings.offset_ns
+            events += self._tell_offset()
+        return events
+
+    def has_next(self) -> bool:
+        """Say whether there is something to write now."""
+        if self._control:
+            return True
+        return self.state in (LinkState.UP, LinkState.SUSPECT) and self._ring.has_next()
+
+    def next_bytes(self, now_ns: int) -> bytes:
+        """Return the next bytes to write; call only when `has_next`."""
+        if self._control:
+            return self._control.pop(0)
+        return self._ring.next_bytes(now_ns)
+
+    def bye_bytes(self, reason: str) -> bytes:
+        """Return the frame that closes a connection in order."""
+        return encode_frame(Frame(FrameType.BYE, reason.encode()[: bodies.MAX_REASON_BYTES]))
+
+    # --- what is known ------------------------------------------------------------------------
+
+    @property
+    def counts(self) -> LinkCounts:
+        """Get what was counted so far."""
+        return LinkCounts(
+            n_events_sent=self._n_events_sent,
+            n_events_received=self._n_events_received,
+            n_frames_sent=self._ring.last_seq,
+            n_frames_received=self._n_frames_received,
+            n_resent=self._ring.n_resent,
+            n_duplicates=self._n_duplicates,
+            n_frames_lost=self._n_frames_lost,
+            n_events_lost=self._ring.n_events_fallen,
+            n_unacknowledged=self._ring.n_unacknowledged,
+            n_reconnects=max(0, self._n_connections - 1),
+        )
+
+    @property
+    def rtt_ns(self) -> int | None:
+        """Get the shortest round trip of the last seconds."""
+        return self._offset.rtt_ns
+
+    @property
+    def offset(self) -> tuple[int, int] | None:
+        """Get (peer's clock minus ours, uncertainty) in ns."""
+        return self._offset.estimate
+
+    # --- inside -------------------------------------------------------------------------------
+
+    def _queue(self, kind: FrameType, body: bytes, n_events: int, now_ns: int) -> None:
+        self._n_events_sent += n_events
+        self._ring.add(kind, body, self._peer_nonce, n_events, now_ns)
+
+    def _hello_frame(self) -> bytes:
+        hello = Hello(
+            min_version=VERSION,
+            max_version=VERSION,
+            site=self._local.site,
+            session=self._local.session,
+            experiment_hash=self._local.experiment_hash,
+            clock=self._local.clock,
+            streams=self._local.streams,
+            last_seqs=dict(list(self._recorded.items())[-64:]),
+        )
+        return encode_frame(Frame(FrameType.HELLO, bodies.encode_hello(hello)))
+
+    def _on_hello(self, hello: Hello, now_ns: int) -> list[LinkEvent]:
+        if self.hello_of_connection is not None:
+            raise FrameError("HELLO twice")
+        if hello.site != self.peer:
+            raise FrameError(f"the certificate is {self.peer}'s, HELLO says {hello.site!r}")
+        if not (hello.min_version <= VERSION <= hello.max_version):
+            raise FrameError(
+                f"peer speaks versions {hello.min_version} to {hello.max_version}, we {VERSION}"
+            )
+        if hello.session == self._local.session:
+            raise FrameError("HELLO carries our own session: a reflection")
+        is_new = self.hello is None or self.hello.session != hello.session
+        self.hello = self.hello_of_connection = hello
+        self._ring.rewind(hello.last_seqs.get(self._local.session, 0))
+        # What came but is not yet on record is asked for again, and dropped when it comes twice.
+        self._received.setdefault(hello.session, self._recorded.get(hello.session, 0))
+        self._acked = 0
+        if is_new:
+            self._offset = OffsetEstimator(is_same_clock=hello.clock == self._local.clock)
+            self._told_offset = None
+            self._peer_gate = None
+        self._control.append(encode_frame(Frame(FrameType.HELLO_OK)))
+        events: list[LinkEvent] = [PeerKnown(self.peer, hello, is_new)]
+        return events + self._tell_offset() + self._up_if_greeted(now_ns)
+
+    def _up_if_greeted(self, now_ns: int) -> list[LinkEvent]:
+        is_greeted = self._has_peer_accepted and self.hello_of_connection is not None
+        if self.state is LinkState.GREETING and is_greeted:
+            self._next_heartbeat_ns = 0
+            return [self._enter(LinkState.UP, "greeted", now_ns)]
+        return []
+
+    def _on_numbered(self, frame: Frame, now_ns: int) -> list[LinkEvent]:
+        session = self._session()
+        last = self._received.get(session, 0)
+        if frame.seq == 0:
+            raise FrameError(f"{frame.type.name} without a number")
+        if frame.seq <= last:
+            self._n_duplicates += 1
+            return []
+        events: list[LinkEvent] = []
+        if frame.seq > last + 1:
+            events += self._on_gap(last + 1, frame.seq - 1)
+        self._received[session] = frame.seq
+        is_resend = bool(frame.flags & FrameFlag.RESEND)
+        age_ns = self._age_bound(frame.echo, now_ns)
+        if frame.type is FrameType.PSPS:
+            _, psps, _ = bodies.decode_psps(frame.body)
+            self._n_events_received += len(psps)
+            events.append(
+                PspsReceived(self.peer, session, frame.seq, psps, is_resend, age_ns, now_ns)
+            )
+        else:
+            stream, spikes, complete_ns = bodies.decode_spikes(frame.body)
+            self._n_events_received += len(spikes)
+            batch = SpikeBatch(stream, spikes, complete_ns, now_ns)
+            events.append(
+                SpikesReceived(self.peer, session, frame.seq, batch, is_resend, age_ns, now_ns)
+            )
+        return events
+
+    def _age_bound(self, echo: int, now_ns: int) -> int | None:
+        # The batch was made after this nonce had left us, so it is younger than the nonce.
+        sent_ns = self._nonces.get(echo)
+        return None if sent_ns is None else now_ns - sent_ns
+
+    def _on_gap(self, first: int, last: int) -> list[LinkEvent]:
+        session = self._session()
+        first = max(first, self._received.get(session, 0) + 1)
+        if first > last:
+            return []
+        self._received[session] = last
+        self._n_frames_lost += last - first + 1
+        return [GapDeclared(self.peer, session, first, last)]
+
+    def _on_heartbeat(self, frame: Frame, beat: Heartbeat, now_ns: int) -> list[LinkEvent]:
+        self._peer_nonce = beat.nonce
+        self._peer_nonce_received_ns = now_ns
+        sent_ns = self._nonces.get(frame.echo)
+        if sent_ns is not None and beat.echoed_received_ns:
+            self._offset.add(sent_ns, beat.echoed_received_ns, beat.sent_ns, now_ns)
+        gate = (beat.arm_state, beat.stop_epoch)
+        if gate == self._peer_gate:
+            return []
+        known_epoch = 0 if self._peer_gate is None else self._peer_gate[1]
+        self._peer_gate = gate
+        return [PeerGate(self.peer, *gate, is_new_stop=beat.stop_epoch > known_epoch)]
+
+    def _on_ack(self, seq: int) -> None:
+        try:
+            self._ring.acknowledge(seq)
+        except ValueError as exc:
+            raise FrameError(str(exc)) from exc
+
+    def _heartbeat_frame(self, now_ns: int) -> bytes:
+        nonce = self._new_nonce()
+        self._nonces[nonce] = now_ns
+        while len(self._nonces) > self._settings.ring_age_ns // self._settings.heartbeat_ns:
+            self._nonces.popitem(last=False)
+        beat = Heartbeat(
+            nonce, now_ns, self._peer_nonce_received_ns, self._arm_state, self._stop_epoch
+        )
+        body = bodies.encode_heartbeat(beat)
+        return encode_frame(Frame(FrameType.HB, body, echo=self._peer_nonce))
+
+    def _acknowledge(self) -> None:
+        seq = self._recorded.get(self._session(), 0)
+        if seq > self._acked:
+            self._acked = seq
+            self._control.append(encode_frame(Frame(FrameType.ACK, bodies.encode_ack(seq))))
+
+    def _tell_offset(self) -> list[LinkEvent]:
+        estimate = self._offset.estimate
+        if estimate is None or estimate == self._told_offset:
+            return []
+        self._told_offset = estimate
+        return [OffsetKnown(self.peer, *estimate, rtt_ns=self._offset.rtt_ns or 0)]
+
+    def _session(self) -> str:
+        if self.hello is None:
+            raise FrameError("no HELLO yet")
+        return self.hello.session
+
+    def _enter(self, state: LinkState, reason: str, now_ns: int) -> StateChanged:
+        self.state, self.state_since_ns, self.reason = state, now_ns, reason
+        return StateChanged(self.peer, state, reason)
+
+
+def _pieces(records: SpikeRecords) -> list[SpikeRecords]:
+    """Cut a batch into what fits a frame; an empty one is one empty piece."""
+    n = bodies.MAX_RECORDS
+    return [records[i : i + n] for i in range(0, max(1, len(records)), n)]

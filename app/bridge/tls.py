@@ -1,0 +1,76 @@
+"""TLS 1.3 with pinned certificates: who may connect, and how we prove who we are."""
+
+import hashlib
+import socket
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+
+from app.bridge.keys import KeyFileError, check_key_file, fingerprint, load_certificate
+
+ALPN = "spikebridge/1"
+
+
+class StrangerError(Exception):
+    """The other end's certificate is not the one that is pinned."""
+
+
+class TlsIdentity:
+    """Our key, and the peers' pinned certificates. Contexts are made once, for all connections."""
+
+    def __init__(self, key_file: Path, certificate_file: Path, peers: Mapping[str, Path]) -> None:
+        """Read the files. Raises `KeyFileError`."""
+        check_key_file(key_file)
+        load_certificate(certificate_file)
+        own = fingerprint(certificate_file)
+        self._site_of: dict[str, str] = {}
+        for site, path in peers.items():
+            pinned = fingerprint(path)
+            if pinned == own:
+                raise KeyFileError(f"{path}: is our own certificate, pinned as {site}'s")
+            if pinned in self._site_of:
+                raise KeyFileError(f"{path}: the same certificate is {self._site_of[pinned]}'s")
+            self._site_of[pinned] = site
+        files = list(peers.values())
+        self._server = _context(ssl.PROTOCOL_TLS_SERVER, key_file, certificate_file, files)
+        self._client = _context(ssl.PROTOCOL_TLS_CLIENT, key_file, certificate_file, files)
+
+    def wrap(self, connection: socket.socket, *, is_server: bool) -> ssl.SSLSocket:
+        """Return the TLS socket around a connected one; the handshake is still to come."""
+        context = self._server if is_server else self._client
+        return context.wrap_socket(connection, server_side=is_server, do_handshake_on_connect=False)
+
+    def peer_of(self, connection: ssl.SSLSocket) -> str:
+        """Return the site whose pinned certificate the other end has proved to own.
+
+        Call it after the handshake, before a byte is taken for a frame. Raises `StrangerError`.
+        """
+        certificate = connection.getpeercert(binary_form=True)
+        if certificate is None:
+            raise StrangerError("no certificate")
+        pinned = hashlib.sha256(certificate).hexdigest()
+        site = self._site_of.get(pinned)
+        if site is None:
+            raise StrangerError(f"certificate {pinned[:16]}... is not pinned here")
+        if connection.selected_alpn_protocol() != ALPN:
+            raise StrangerError(f"speaks {connection.selected_alpn_protocol()}, not {ALPN}")
+        return site
+
+
+def _context(
+    protocol: int, key_file: Path, certificate_file: Path, peers: list[Path]
+) -> ssl.SSLContext:
+    context = ssl.SSLContext(protocol)
+    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False  # a site is its certificate, wherever it is
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.set_alpn_protocols([ALPN])
+    if protocol == ssl.PROTOCOL_TLS_SERVER:
+        context.num_tickets = 0  # no resumption: each connection proves its key
+    try:
+        context.load_cert_chain(certificate_file, key_file)
+        for path in peers:
+            context.load_verify_locations(cafile=path)
+    except (OSError, ssl.SSLError) as exc:
+        raise KeyFileError(f"{certificate_file}, {key_file}: {exc}") from exc
+    return context

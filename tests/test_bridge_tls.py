@@ -1,0 +1,266 @@
+"""Two bridges over real TLS on loopback, and strangers at the door."""
+
+import datetime as dt
+import queue
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.bridge import keys
+from app.bridge.bodies import StreamInfo
+from app.bridge.bridge import Bridge, PeerAddress
+from app.bridge.events import LinkEvent, LinkState, PspsReceived, SpikesReceived, StateChanged
+from app.bridge.keys import KeyFileError
+from app.bridge.link import LocalSite
+from app.bridge.tls import TlsIdentity
+from app.core.clock import monotonic_ns
+from app.core.spikes import PSP_RECORD, SPIKE_RECORD, Provenance, SpikeBatch
+
+SESSIONS = {"a": "a" * 32, "b": "b" * 32}
+
+
+class Site:
+    """One end: a bridge, the events that it told, and the failures it reported."""
+
+    def __init__(self, bridge: Bridge, events: "queue.SimpleQueue[LinkEvent]", failures: list):
+        self.bridge = bridge
+        self.queue = events
+        self.events: list[LinkEvent] = []
+        self.failures = failures
+
+    def wait_for(self, is_wanted: Callable[[LinkEvent], bool], n: int = 1, limit_s: float = 10):
+        deadline = time.monotonic() + limit_s
+        while sum(map(is_wanted, self.events)) < n:
+            left = deadline - time.monotonic()
+            assert left > 0, f"not seen in time; seen: {self.events[-5:]}"
+            try:
+                self.events.append(self.queue.get(timeout=left))
+            except queue.Empty:
+                continue
+        return [event for event in self.events if is_wanted(event)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("keys")
+    for name in ("a", "b", "stranger"):
+        keys.keygen(made, name)
+    return made
+
+
+def identity(folder: Path, name: str, peers: list[str]) -> TlsIdentity:
+    files = {peer: folder / f"{peer}.crt" for peer in peers}
+    return TlsIdentity(folder / f"{name}.key", folder / f"{name}.crt", files)
+
+
+@contextmanager
+def running(
+    folder: Path, name: str, peer: str, *, port: int | None = None, session: str | None = None,
+    last_seqs: dict[str, int] | None = None, key_of: str | None = None,
+) -> Iterator[Site]:  # fmt: skip
+    events: queue.SimpleQueue[LinkEvent] = queue.SimpleQueue()
+    failures: list = []
+    host = None if port is None else "127.0.0.1"
+    local = LocalSite(
+        name, session or SESSIONS[name], "hash", "clock",
+        (StreamInfo(stream=0, provenance=Provenance.MOCK, neurons=(1,)),),
+    )  # fmt: skip
+    bridge = Bridge(
+        local,
+        identity(folder, key_of or name, [peer]),
+        (PeerAddress(peer, host, port),),
+        listen=("127.0.0.1", 0) if port is None else None,
+        last_seqs={peer: last_seqs or {}},
+        on_event=events.put,
+        clock_ns=monotonic_ns,
+        on_failure=lambda *failure: failures.append(failure),
+    )
+    bridge.start()
+    try:
+        yield Site(bridge, events, failures)
+    finally:
+        bridge.request_stop()
+        assert bridge.join(5)
+        assert not failures
+
+
+@contextmanager
+def pair(folder: Path) -> Iterator[tuple[Site, Site]]:
+    with running(folder, "a", "b") as a, running(folder, "b", "a", port=a.bridge.listen_port) as b:
+        a.wait_for(is_up)
+        b.wait_for(is_up)
+        yield a, b
+
+
+def is_up(event: LinkEvent) -> bool:
+    return isinstance(event, StateChanged) and event.state is LinkState.UP
+
+
+def is_down(event: LinkEvent) -> bool:
+    return isinstance(event, StateChanged) and event.state is LinkState.DOWN
+
+
+def is_spikes(event: LinkEvent) -> bool:
+    return isinstance(event, SpikesReceived)
+
+
+def batch(number: int) -> SpikeBatch:
+    records = np.zeros(1, SPIKE_RECORD)
+    records["neuron"] = 1
+    records["time_ns"] = number
+    return SpikeBatch(0, records, number, monotonic_ns())
+
+
+def numbers(events: list[LinkEvent]) -> list[int]:
+    return [int(e.batch.records[0]["time_ns"]) for e in events if isinstance(e, SpikesReceived)]
+
+
+def test_spikes_and_psps_arrive_once_in_order_with_an_age(folder: Path) -> None:
+    with pair(folder) as (a, b):
+        time_limit = time.monotonic() + 5
+        while a.bridge.status()[0].rtt_ns is None:  # heartbeats have gone both ways
+            assert time.monotonic() < time_limit
+        for number in range(1, 501):
+            a.bridge.send_spikes("b", batch(number))
+        psps = np.zeros(3, PSP_RECORD)
+        psps["weight"] = 0.5
+        b.bridge.send_psps("a", psps)
+        got = b.wait_for(is_spikes, 500)
+        assert numbers(got) == list(range(1, 501))
+        assert [e.seq for e in got] == list(range(1, 501))
+        assert all(e.age_bound_ns is not None and e.age_bound_ns >= 0 for e in got)
+        (received,) = a.wait_for(lambda e: isinstance(e, PspsReceived))
+        assert len(received.records) == 3
+        assert a.bridge.status()[0].counts.n_events_sent == 500
+
+
+def test_acknowledged_only_when_recorded(folder: Path) -> None:
+    with pair(folder) as (a, b):
+        a.bridge.send_spikes("b", batch(1))
+        (event,) = b.wait_for(is_spikes)
+        assert a.bridge.status()[0].counts.n_unacknowledged in (0, 1)
+        b.bridge.recorded("a", event.session, event.seq)
+        deadline = time.monotonic() + 5
+        while True:
+            counts = a.bridge.status()[0].counts
+            if counts.n_events_sent == 1 and counts.n_unacknowledged == 0:
+                break
+            assert time.monotonic() < deadline
+
+
+def test_receiver_restart_resends_what_was_not_recorded_without_duplicates(folder: Path) -> None:
+    with running(folder, "a", "b") as a:
+        port = a.bridge.listen_port
+        with running(folder, "b", "a", port=port) as b:
+            b.wait_for(is_up)
+            for number in range(1, 11):
+                a.bridge.send_spikes("b", batch(number))
+            b.wait_for(is_spikes, 10)
+        a.wait_for(is_down)
+        for number in range(11, 16):
+            a.bridge.send_spikes("b", batch(number))
+        with running(folder, "b", "a", port=port, session="c" * 32,
+                     last_seqs={SESSIONS["a"]: 7}) as b:  # fmt: skip
+            got = b.wait_for(is_spikes, 8)
+            assert numbers(got) == list(range(8, 16))
+            assert all(e.is_resend for e in got if e.seq <= 10)
+
+
+def test_second_connection_of_a_site_takes_over(folder: Path) -> None:
+    with running(folder, "a", "b") as a:
+        port = a.bridge.listen_port
+        with running(folder, "b", "a", port=port) as first:
+            first.wait_for(is_up)
+            with running(folder, "b", "a", port=port, session="d" * 32) as second:
+                second.wait_for(is_up)
+                first.wait_for(is_down)
+
+
+def raw_connection(port: int | None) -> socket.socket:
+    made = socket.create_connection(("127.0.0.1", port or 0), timeout=5)
+    made.settimeout(5)
+    return made
+
+
+def test_strangers_get_nothing_and_the_known_peer_still_comes_up(folder: Path) -> None:
+    with running(folder, "a", "b") as a, ExitStack() as stack:
+        port = a.bridge.listen_port
+        silent = [stack.enter_context(raw_connection(port)) for _ in range(12)]
+        plain = stack.enter_context(raw_connection(port))
+        plain.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        assert_closed_without_a_frame(plain)
+        old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
+        old.maximum_version = ssl.TLSVersion.TLSv1_2
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            old.wrap_socket(stack.enter_context(raw_connection(port)))
+        for name in ("stranger", "a"):
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            context.load_cert_chain(folder / f"{name}.crt", folder / f"{name}.key")
+            with context.wrap_socket(stack.enter_context(raw_connection(port))) as tls:
+                assert_closed_without_a_frame(tls)
+        with running(folder, "b", "a", port=port) as b:
+            b.wait_for(is_up)
+        assert a.bridge.n_strangers >= 3
+        assert silent
+
+
+def assert_closed_without_a_frame(sock: socket.socket) -> None:
+    try:
+        data = sock.recv(100)
+    except (ssl.SSLError, ConnectionError):
+        return
+    assert data == b"" or data[0] in (0x15, 0x16), "an alert at most, never a frame"
+
+
+def test_dialler_refuses_a_stranger_at_the_address(folder: Path) -> None:
+    with (
+        running(folder, "a", "b", key_of="stranger") as wrong,
+        running(folder, "b", "a", port=wrong.bridge.listen_port) as b,
+    ):
+        deadline = time.monotonic() + 5
+        while not b.bridge.status() or "certificate" not in b.bridge.status()[0].reason.lower():
+            assert time.monotonic() < deadline, b.bridge.status()
+        assert b.bridge.status()[0].state is LinkState.DOWN
+
+
+def test_keys_are_private_never_overwritten_and_compared_aloud(tmp_path: Path) -> None:
+    key, certificate = keys.keygen(tmp_path, "x")
+    assert key.stat().st_mode & 0o077 == 0
+    with pytest.raises(KeyFileError, match="not overwritten"):
+        keys.keygen(tmp_path, "x")
+    text = keys.fingerprint_text(certificate)
+    assert text.replace(" ", "").startswith(keys.fingerprint(certificate))
+    assert keys.days_left(certificate, dt.datetime.now(dt.UTC)) > 3600
+    key.chmod(0o640)
+    with pytest.raises(KeyFileError, match="readable by others"):
+        keys.check_key_file(key)
+
+
+def test_a_pin_is_not_replaced_in_silence(tmp_path: Path) -> None:
+    _, one = keys.keygen(tmp_path / "1", "x")
+    _, two = keys.keygen(tmp_path / "2", "x")
+    pinned = keys.pin(one, tmp_path / "peers" / "x.crt")
+    assert keys.pin(one, pinned) == pinned
+    with pytest.raises(KeyFileError, match="telephone"):
+        keys.pin(two, pinned)
+    garbage = tmp_path / "g.crt"
+    garbage.write_text("not a certificate")
+    with pytest.raises(KeyFileError, match="not a certificate"):
+        keys.pin(garbage, tmp_path / "y.crt")
+
+
+def test_own_and_doubled_certificates_are_refused(tmp_path: Path) -> None:
+    key, certificate = keys.keygen(tmp_path, "x")
+    with pytest.raises(KeyFileError, match="our own"):
+        TlsIdentity(key, certificate, {"y": certificate})
+    _, other = keys.keygen(tmp_path, "y")
+    with pytest.raises(KeyFileError, match="same certificate"):
+        TlsIdentity(key, certificate, {"y": other, "z": other})
