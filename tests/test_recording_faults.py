@@ -160,13 +160,14 @@ def test_a_full_disk_ends_the_recording_at_a_whole_frame(
     bench.check_recording("experiment1/recording1", 0, 200 + n_whole)
     assert bench.n_reserves_taken == 1
     assert [(row.event, row.n_samples) for row in bench.rows] == [
-        ("started", 0),
+        ("started", 100),
         ("disk full", 200 + n_whole),
     ]
     assert len(bench.failures) == 1
     assert "disk full" in bench.failures[0]
     assert str(200 + n_whole) in bench.failures[0]
     assert not bench.writer.status().is_recording
+    assert bench.writer.status().n_samples_lost == 100 - n_whole
 
 
 def test_after_a_full_disk_it_can_be_started_again(bench: RawBench) -> None:
@@ -190,6 +191,8 @@ def test_a_disk_full_from_the_start_is_told_and_no_lamp_lights(bench: RawBench) 
     bench.end()
     assert "disk full" in bench.failures[0]
     assert not bench.writer.status().is_recording
+    assert bench.writer.status().n_samples_lost == 100
+    assert read_raw(bench.node) == []
 
 
 def test_a_lamp_that_the_disk_does_not_confirm_stays_dark(bench: RawBench) -> None:

@@ -168,7 +168,7 @@ def test_nothing_is_written_until_asked_and_after_the_stop(bench: Bench) -> None
     (raw,) = bench.raw()
     assert (raw.first_sample, len(raw.samples)) == (100, 100)
     assert bench.events == [
-        ("experiment1/recording1", "started", 0),
+        ("experiment1/recording1", "started", 100),
         ("experiment1/recording1", "closed", 100),
     ]
     assert bench.writer.status().n_samples_lost == 0
@@ -286,6 +286,7 @@ def test_a_block_of_another_shape_ends_the_recording_by_name(tmp_path: Path) -> 
 
 def test_a_non_contiguous_and_an_empty_block_are_written_right(bench: Bench) -> None:
     bench.writer.start_recording(FORMAT)
+    bench.writer.offer(SampleBlock(samples_of(0, 0), 0, 0, 0))
     wide = samples_of(0, 100, 6)
     bench.writer.offer(SampleBlock(wide[:, ::2], 0, 0, 0))
     bench.writer.offer(SampleBlock(samples_of(100, 0), 100, 0, 0))

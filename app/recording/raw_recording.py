@@ -7,20 +7,22 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from app.recording.files import Files, make_folders, replace_file, short_write
+from app.recording.files import Files, make_folders, short_write, write_file
 from app.recording.npy_file import NpyFile
 from app.recording.open_ephys_layout import StreamLayout, structure_oebin
 from drivers.mea.protocol import SampleBlock, StimMark
 
 TEXT_BYTES = 512
 TTL_LINE = 1
+_OEBIN_DRAFT = "structure.oebin.tmp"
 
 
 class RawRecording:
     """Gapless samples of one stream in one folder. One thread writes; another may sync.
 
-    Order of writing: npy files with element 0, `structure.oebin` in one step, then samples, their
-    numbers, their times; headers are patched after their rows (`patch_headers`).
+    It grows in a hidden folder until its first samples are in it and `reveal` gives it its name:
+    readers stumble over a folder without `structure.oebin` and over an empty `continuous.dat`.
+    Samples are written before their numbers and times, rows before the header that counts them.
     """
 
     def __init__(self, folder: Path, layout: StreamLayout, first_sample: int, files: Files) -> None:
@@ -34,9 +36,12 @@ class RawRecording:
         self._damage: OSError | None = None
         self._is_closed = False
         self._npy: list[NpyFile] = []
-        stream = folder / "continuous" / layout.folder_name
-        ttl = folder / "events" / layout.folder_name / "TTL"
-        messages = folder / "events" / "MessageCenter"
+        self._files = files
+        self.is_revealed = False
+        self._draft = folder.with_name(f".creating-{folder.name}")
+        stream = self._draft / "continuous" / layout.folder_name
+        ttl = self._draft / "events" / layout.folder_name / "TTL"
+        messages = self._draft / "events" / "MessageCenter"
         for place in (stream, ttl, messages):
             make_folders(files, place)
         try:
@@ -49,7 +54,7 @@ class RawRecording:
         try:
             for place in (stream, ttl, messages):
                 files.sync_folder(place)
-            replace_file(files, folder / "structure.oebin", structure_oebin(layout))
+            write_file(files, self._draft / _OEBIN_DRAFT, structure_oebin(layout))
         except OSError:
             self._close_files()
             raise
@@ -76,6 +81,19 @@ class RawRecording:
             self._append_sample_numbers()
         if block.stimuli:
             self._append_stimuli(block.stimuli)
+
+    def reveal(self) -> None:
+        """Give the folder its name, once."""
+        if self.is_revealed:
+            return
+        # Back to back: between the two a reader would see a recording without a description.
+        self._files.rename(self._draft, self.folder)
+        self._files.rename(self.folder / _OEBIN_DRAFT, self.folder / "structure.oebin")
+        self.is_revealed = True
+        for file in (self._dat, *(npy.file for npy in self._npy)):
+            file.path = self.folder / file.path.relative_to(self._draft)
+        self._files.sync_folder(self.folder)
+        self._files.sync_folder(self.folder.parent)
 
     def reads_back(self, block: SampleBlock) -> bool:
         """Sync, and say whether the recording's first block is really in the file."""
@@ -126,6 +144,8 @@ class RawRecording:
     def close(self) -> None:
         """Complete the npy files, sync (unless that failed before) and close; idempotent.
 
+        A recording without any sample stays hidden.
+
         Raises
         ------
         OSError
@@ -137,6 +157,8 @@ class RawRecording:
         steps = [self._append_sample_numbers, self.patch_headers]
         if self._damage is None:
             steps.append(self.sync)
+        if self.n_samples:
+            steps.append(self.reveal)
         for finish in steps:
             try:
                 finish()

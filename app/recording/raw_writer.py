@@ -201,26 +201,33 @@ class RawWriter(Worker):
                 self._end_by_fault("failed", str(exc))
 
     def _write_block(self, block: SampleBlock) -> None:
-        if self._state is RawState.FAILED or self._layout is None:
+        n_written = 0
+        try:
+            if self._state is not RawState.FAILED and self._layout is not None:
+                self._check_format(block, self._layout.stream_format)
+                recording = self._recording_for(block, self._layout)
+                try:
+                    recording.write(block)
+                finally:
+                    n_written = recording.end_sample - block.first_sample
+                    self._count(recording)
+                if not recording.is_revealed and recording.n_samples:
+                    self._reveal(recording, block)
+        finally:
             with self._door:
-                self._n_samples_lost += len(block.samples)
-            return
+                self._n_samples_lost += len(block.samples) - n_written
+
+    def _recording_for(self, block: SampleBlock, layout: StreamLayout) -> RawRecording:
         recording = self._recording
         if recording is not None and (block.n_lost or block.first_sample != recording.end_sample):
             self._close("gap", f"next sample {block.first_sample}, {block.n_lost} declared lost")
             recording = None
-        self._check_format(block, self._layout.stream_format)
-        is_first = recording is None
-        if recording is None:
-            recording = self._open(block.first_sample, self._layout)
-        try:
-            recording.write(block)
-        finally:
-            self._n_samples = recording.n_samples
-            self._n_bytes = recording.n_bytes()
-            self._last_end_sample = recording.end_sample
-        if is_first:
-            self._light_lamp(recording, block)
+        return self._open(block.first_sample, layout) if recording is None else recording
+
+    def _count(self, recording: RawRecording) -> None:
+        self._n_samples = recording.n_samples
+        self._n_bytes = recording.n_bytes()
+        self._last_end_sample = recording.end_sample
 
     def _check_format(self, block: SampleBlock, stream_format: StreamFormat) -> None:
         shape, dtype = block.samples.shape, block.samples.dtype
@@ -241,10 +248,11 @@ class RawWriter(Worker):
         self._folder = recording.folder
         self._n_recordings += 1
         self._next_patch_ns = self._clock_ns() + PATCH_INTERVAL_NS
-        self._tell(recording, "started", "")
         return recording
 
-    def _light_lamp(self, recording: RawRecording, block: SampleBlock) -> None:
+    def _reveal(self, recording: RawRecording, block: SampleBlock) -> None:
+        recording.reveal()
+        self._tell(recording, "started", "", recording.first_sample)
         if not recording.reads_back(block):
             raise OSError(errno.EIO, "first block read back differs", str(recording.folder))
         self._state = RawState.RECORDING
