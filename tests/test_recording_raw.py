@@ -311,6 +311,32 @@ def test_a_recording_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     bench.end()
 
 
+def test_not_knowing_the_room_left_ends_no_recording(tmp_path: Path) -> None:
+    class Unsure(DiskFiles):
+        is_unsure = False
+
+        def free_bytes(self, folder: Path) -> int:
+            if self.is_unsure:
+                raise OSError(5, "Input/output error")
+            return super().free_bytes(folder)
+
+    now_ns, files = [0], Unsure()
+    bench = Bench(tmp_path, clock_ns=lambda: now_ns[0], files=files)
+    bench.writer.start_recording(FORMAT)
+    bench.writer.offer(block(0))
+    bench.wait_samples(100)
+    files.is_unsure = True
+    now_ns[0] = 2_000_000_000
+    eventually(lambda: bench.writer.status().seconds_left is None)
+    bench.writer.offer(block(100))
+    bench.wait_samples(200)
+    bench.stop_recording()
+    with pytest.raises(RecordingError, match="Input/output error"):
+        bench.writer.start_recording(FORMAT)
+    bench.end()
+    assert bench.failures == []
+
+
 def test_readers_see_the_rows_of_a_running_recording_within_a_second(tmp_path: Path) -> None:
     now_ns = [0]
     bench = Bench(tmp_path, clock_ns=lambda: now_ns[0])

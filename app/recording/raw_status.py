@@ -36,7 +36,7 @@ class RawStatus:
     n_samples_lost: int
     """Offered while recording, but not written."""
     seconds_left: float | None
-    """Until the disk is full at the stream's rate; None before the first recording."""
+    """Until the disk is full at the stream's rate; None if not known."""
 
     @property
     def is_recording(self) -> bool:

@@ -3,6 +3,7 @@
 import errno
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,7 +95,10 @@ class RawWriter(Worker):
         with self._door:
             if self._state in (RawState.STARTING, RawState.RECORDING):
                 raise RecordingError(f"{self.name}: already recording, or not yet closed")
-            left_s = self._measure_seconds_left(layout)
+            try:
+                left_s = self._measure_seconds_left(layout)
+            except OSError as exc:
+                raise RecordingError(f"{self.name}: {self.node_folder.parent}: {exc}") from exc
             if not left_s > 1.1 * planned_s:
                 raise RecordingError(
                     f"{self.name}: the disk of {self.node_folder.parent} has room for "
@@ -153,10 +157,8 @@ class RawWriter(Worker):
             self._report(overflow)
 
     def _measure_seconds_left(self, layout: StreamLayout) -> float:
-        try:
-            free_bytes = self._files.free_bytes(self.node_folder.parent)
-        except OSError as exc:
-            raise RecordingError(f"{self.name}: {self.node_folder.parent}: {exc}") from exc
+        self._seconds_left = None
+        free_bytes = self._files.free_bytes(self.node_folder.parent)
         self._seconds_left = free_bytes / layout.bytes_per_s
         return self._seconds_left
 
@@ -267,7 +269,9 @@ class RawWriter(Worker):
         except OSError as exc:
             self._give_up(exc)
             return
-        self._measure_seconds_left(self._recording.layout)
+        # Not to know the room left is no reason to end a recording; the status says None.
+        with suppress(OSError):
+            self._measure_seconds_left(self._recording.layout)
 
     def _end_if_stopped(self) -> None:
         self._close("closed", "")
