@@ -1,0 +1,113 @@
+"""The audit: a row for every request before it is answered, chained so that no row can change."""
+
+import enum
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+
+GENESIS = "0" * 64
+"""What the first row of a session names as its predecessor."""
+
+
+class AuditKind(enum.StrEnum):
+    """What a row reports."""
+
+    REQUEST = "request"
+    DELIVERY = "delivery"
+
+
+class DeliveryOutcome(enum.StrEnum):
+    """What became of a permit."""
+
+    DELIVERED = "delivered"
+    UNCONFIRMED = "unconfirmed"
+    """It may have happened; nothing came back that proves it."""
+    NOT_DELIVERED = "not delivered"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """One row. A delivery's has the number of the request that it answers."""
+
+    kind: AuditKind
+    number: int
+    """Of the request, from 1 in the order of decision."""
+    time_ns: int
+    instrument: str
+    action: str
+    """Waveform, charge and charge density; voltage and width; neuron and weight."""
+    cause: str
+    synapse: int | None
+    verdict: str
+    """`permit`, `refusal` or a `DeliveryOutcome`."""
+    reason: str
+    """Of a refusal, in one word; else empty."""
+    sentence: str
+    limits_version: str
+    """SHA-256 of the limits in force."""
+    previous: str
+    """`chain` of the row before."""
+    chain: str
+    """SHA-256 over everything above."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChainFault:
+    """The first row that is not as it was written."""
+
+    index: int
+    number: int
+    sentence: str
+
+
+class AuditChain:
+    """Links rows, one after the other."""
+
+    def __init__(self, previous: str = GENESIS) -> None:
+        self.head = previous
+
+    def link(self, row: AuditRow) -> AuditRow:
+        """Return the row with its place in the chain filled in."""
+        placed = replace(row, previous=self.head, chain="")
+        linked = replace(placed, chain=_digest(placed))
+        self.head = linked.chain
+        return linked
+
+
+def verify_chain(rows: Iterable[AuditRow], previous: str = GENESIS) -> ChainFault | None:
+    """Return the first broken row, or None if each row is as written and none is missing between.
+
+    Rows cut off at the end do not show here: compare the last `chain` with one kept elsewhere.
+    """
+    for index, row in enumerate(rows):
+        if row.previous != previous:
+            why = "does not follow the row before it: one is missing, added or out of order"
+        elif row.chain != _digest(row):
+            why = "was changed after it was written"
+        else:
+            previous = row.chain
+            continue
+        return ChainFault(index, row.number, f"audit row {index}, request {row.number}: {why}")
+    return None
+
+
+def first_difference(recorded: Sequence[AuditRow], replayed: Sequence[AuditRow]) -> str | None:
+    """Return where a replay first decides differently, in a sentence, or None if it never does."""
+    for index, (then, now) in enumerate(zip(recorded, replayed, strict=False)):
+        for name, value in asdict(then).items():
+            if getattr(now, name) != value:
+                return (
+                    f"audit row {index}, request {then.number}: {name} was {value!r}, "
+                    f"is {getattr(now, name)!r}"
+                )
+    if len(recorded) != len(replayed):
+        return f"{len(recorded)} audit rows were recorded, {len(replayed)} came from the replay"
+    return None
+
+
+def _digest(row: AuditRow) -> str:
+    fields = asdict(row)
+    del fields["chain"]
+    canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode("ascii")).hexdigest()

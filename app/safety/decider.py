@@ -1,0 +1,358 @@
+"""All decisions of the Gate, as a pure function of the numbered inputs: no clock, no lock, no I/O.
+
+The same inputs at the same times give the same verdicts and the same audit chain, which is what
+makes a recorded session replayable.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from app.core.spikes import Provenance
+from app.safety.audit import AuditChain, AuditKind, AuditRow
+from app.safety.chip_limits import ChipJudge
+from app.safety.device_limits import DeviceArrayJudge
+from app.safety.inputs import (
+    DeliveryReported,
+    Freeze,
+    GateInput,
+    ReadingNoted,
+    RequestMade,
+    Unfreeze,
+    read_request,
+)
+from app.safety.leases import Lease, link_lease
+from app.safety.profiles import (
+    ActuatorProfile,
+    DeviceArrayProfile,
+    StimulatorProfile,
+    check_profile,
+    limits_in_force,
+)
+from app.safety.quantity import amount
+from app.safety.requests import (
+    CauseKind,
+    Refusal,
+    RefusalReason,
+    Request,
+    is_spike_caused,
+)
+from app.safety.state import Arming
+from app.safety.stimulator_judge import StimulatorJudge
+from drivers.permit import Action
+from drivers.smu.protocol import DeviceAddress
+
+MAX_UNREPORTED = 1000
+"""Permits whose delivery nobody has reported; older ones are given up and counted."""
+
+
+class ActuatorJudge(Protocol):
+    """What the Gate asks about one instrument."""
+
+    @property
+    def refuses_simulated(self) -> bool:
+        """Say whether causes that are not real are refused."""
+
+    def describe(self, action: Action) -> str:
+        """Return what would happen, in words."""
+
+    def refuse_target(self, action: Action) -> Refusal | None:
+        """Return why this instrument cannot do such an action at all, or None."""
+
+    def refuse(
+        self, action: Action, *, is_spike_caused: bool, queue_length: int, now_ns: int
+    ) -> Refusal | None:
+        """Return why it may not be done now, or None; asked for known targets only."""
+
+    def count(self, action: Action, *, is_spike_caused: bool, now_ns: int) -> None:
+        """Count what was permitted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Permitted:
+    """What a permit may be made of."""
+
+    number: int
+    instrument: str
+    action: Action
+    until_ns: int
+    """End of the arming under which it was permitted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What one input led to."""
+
+    refusal: Refusal | None = None
+    permitted: Permitted | None = None
+    row: AuditRow | None = None
+    """To be written before anybody acts on the decision."""
+
+
+class Decider:
+    """State of the Gate. One caller at a time; `now_ns` never decreases.
+
+    Raises
+    ------
+    ValueError
+        A profile's limits are beyond a ceiling, loosened without a signature, or senseless.
+    """
+
+    def __init__(
+        self, site: str, actuators: Mapping[str, ActuatorProfile], leases: Iterable[Lease]
+    ) -> None:
+        sentences = [s for name, p in actuators.items() for s in check_profile(p, name)]
+        if sentences:
+            raise ValueError("; ".join(sentences))
+        self.site = site
+        self.profiles = dict(actuators)
+        self.arming = Arming(site, leases, [p.provenance for p in self.profiles.values()])
+        self.limits_version = hashlib.sha256(limits_in_force(self.profiles)).hexdigest()
+        self.chain = AuditChain()
+        self.arrays: dict[str, DeviceArrayJudge] = {}
+        self._judges: dict[str, ActuatorJudge] = {}
+        for name, profile in self.profiles.items():
+            self._judges[name] = self._make_judge(name, profile)
+        self.n_requests = 0
+        self.n_permits = 0
+        self.n_refusals: Counter[RefusalReason] = Counter()
+        self.last_refusal: str | None = None
+        self.n_given_up = 0
+        self._unreported: dict[int, AuditRow] = {}
+
+    @property
+    def n_unreported(self) -> int:
+        """Get how many permits wait for a word on their delivery."""
+        return len(self._unreported)
+
+    def apply(self, event: GateInput, now_ns: int) -> Decision:
+        """Decide upon one input."""
+        match event:
+            case RequestMade():
+                return self._request(event, now_ns)
+            case DeliveryReported():
+                return self._delivery(event, now_ns)
+            case ReadingNoted():
+                array, address = self._array(event)
+                array.note_reading(address, event.resistance_ohm)
+                return Decision()
+            case Freeze():
+                array, address = self._array(event)
+                array.freeze(address, event.direction, event.reason)
+                return Decision()
+            case Unfreeze():
+                return Decision(refusal=self._unfreeze(event))
+            case _:
+                return Decision(refusal=self.arming.apply(event, now_ns))
+
+    def knows_device(self, instrument: str, address: DeviceAddress) -> bool:
+        """Say whether an instrument has a device at an address."""
+        return instrument in self.arrays and self.arrays[instrument].knows(address)
+
+    def _make_judge(self, name: str, profile: ActuatorProfile) -> ActuatorJudge:
+        if isinstance(profile, StimulatorProfile):
+            return StimulatorJudge(profile)
+        if isinstance(profile, DeviceArrayProfile):
+            self.arrays[name] = DeviceArrayJudge(profile)
+            return self.arrays[name]
+        return ChipJudge(profile)
+
+    def _array(self, event: ReadingNoted | Freeze) -> tuple[DeviceArrayJudge, DeviceAddress]:
+        return self.arrays[event.instrument], DeviceAddress(event.wordline, event.bitline)
+
+    def _unfreeze(self, event: Unfreeze) -> Refusal | None:
+        address = DeviceAddress(event.wordline, event.bitline)
+        who = f"{event.instrument}, device at {event.wordline}, {event.bitline}"
+        if not event.who.strip():
+            return Refusal(
+                RefusalReason.NO_NAME,
+                f"{who}: nobody unfreezes it, allowed is a named person; say who",
+            )
+        if self.knows_device(event.instrument, address):
+            if self.arrays[event.instrument].unfreeze(address, event.direction):
+                return None
+            why = f"direction {event.direction} is not frozen"
+        else:
+            why = "no such device"
+        return Refusal(RefusalReason.UNKNOWN_TARGET, f"{who}: {why}; look at the frozen list")
+
+    def _request(self, made: RequestMade, now_ns: int) -> Decision:
+        self.n_requests += 1
+        number = self.n_requests
+        read = read_request(made)
+        ruling = self._rule(made.instrument, read, now_ns)
+        row = self.chain.link(self._request_row(made, read, number, ruling, now_ns))
+        if isinstance(ruling, Refusal):
+            self.n_refusals[ruling.reason] += 1
+            self.last_refusal = ruling.sentence
+            return Decision(refusal=ruling, row=row)
+        self._judges[ruling.instrument].count(
+            ruling.action,
+            is_spike_caused=is_spike_caused(ruling.cause, self.site),
+            now_ns=now_ns,
+        )
+        self.n_permits += 1
+        self._await_report(row)
+        # Without an arming's end (impossible here) the permit would be stillborn, not eternal.
+        until_ns = self.arming.expires_ns or now_ns
+        permitted = Permitted(number, ruling.instrument, ruling.action, until_ns)
+        return Decision(permitted=permitted, row=row)
+
+    def _rule(
+        self, instrument: str, read: tuple[Request, int] | Refusal, now_ns: int
+    ) -> Request | Refusal:
+        refusal = (
+            self._refuse_playback(instrument)
+            or self.arming.refuse_request(now_ns)
+            or self._refuse_instrument(instrument)
+        )
+        if refusal is not None:
+            return refusal
+        if isinstance(read, Refusal):
+            return read
+        request, queue_length = read
+        judge = self._judges[instrument]
+        return (
+            judge.refuse_target(request.action)
+            or self._refuse_provenance(judge, request)
+            or self._refuse_link(request)
+            or _refuse_age(request, now_ns)
+            or judge.refuse(
+                request.action,
+                is_spike_caused=is_spike_caused(request.cause, self.site),
+                queue_length=queue_length,
+                now_ns=now_ns,
+            )
+            or request
+        )
+
+    def _refuse_playback(self, instrument: str) -> Refusal | None:
+        profile = self.profiles.get(instrument)
+        if profile is None or profile.provenance is not Provenance.PLAYBACK:
+            return None
+        return Refusal(
+            RefusalReason.PLAYBACK,
+            f"{instrument}: playback cannot stimulate, allowed are reads only; "
+            "use a live or a mock instrument",
+        )
+
+    def _refuse_instrument(self, instrument: str) -> Refusal | None:
+        if instrument in self._judges:
+            return None
+        return Refusal(
+            RefusalReason.UNKNOWN_INSTRUMENT,
+            f"{instrument}: no such instrument, allowed are {sorted(self._judges)}; "
+            "correct the name",
+        )
+
+    def _refuse_provenance(self, judge: ActuatorJudge, request: Request) -> Refusal | None:
+        cause = request.cause
+        if cause.provenance is Provenance.LIVE or not judge.refuses_simulated:
+            return None
+        return Refusal(
+            RefusalReason.PROVENANCE,
+            f"{request.instrument}: a live culture, and the cause from {cause.site} is "
+            f"{cause.provenance}, allowed are live causes only; set accepts_simulated in the "
+            "site file if simulated spikes may drive this culture",
+        )
+
+    def _refuse_link(self, request: Request) -> Refusal | None:
+        site = request.cause.site
+        if site == self.site or link_lease(site) in self.arming.fresh:
+            return None
+        lease = self.arming.leases.get(link_lease(site))
+        allowed = (
+            f"a link renewed within the last {amount(lease.limit_ns / 1e9, 's')}"
+            if lease is not None
+            else "sites with a link"
+        )
+        return Refusal(
+            RefusalReason.LINK_STALE,
+            f"{request.instrument}: the link to {site} is stale, allowed {allowed}; "
+            "look at the link",
+        )
+
+    def _request_row(
+        self,
+        made: RequestMade,
+        read: tuple[Request, int] | Refusal,
+        number: int,
+        ruling: Request | Refusal,
+        now_ns: int,
+    ) -> AuditRow:
+        judge = self._judges.get(made.instrument)
+        refusal = ruling if isinstance(ruling, Refusal) else None
+        if isinstance(read, Refusal):
+            action = repr(made.action)
+        else:
+            action = judge.describe(read[0].action) if judge else repr(read[0].action)
+        return AuditRow(
+            kind=AuditKind.REQUEST,
+            number=number,
+            time_ns=now_ns,
+            instrument=made.instrument,
+            action=action,
+            cause=_describe_cause(made),
+            synapse=made.synapse if isinstance(made.synapse, int) else None,
+            verdict="permit" if refusal is None else "refusal",
+            reason="" if refusal is None else refusal.reason,
+            sentence="" if refusal is None else refusal.sentence,
+            limits_version=self.limits_version,
+            previous="",
+            chain="",
+        )
+
+    def _await_report(self, row: AuditRow) -> None:
+        self._unreported[row.number] = row
+        if len(self._unreported) > MAX_UNREPORTED:
+            del self._unreported[next(iter(self._unreported))]
+            self.n_given_up += 1
+
+    def _delivery(self, event: DeliveryReported, now_ns: int) -> Decision:
+        request = self._unreported.pop(event.number, None)
+        known = request is not None
+        row = AuditRow(
+            kind=AuditKind.DELIVERY,
+            number=event.number,
+            time_ns=now_ns,
+            instrument=request.instrument if request else "",
+            action=request.action if request else "",
+            cause=request.cause if request else "",
+            synapse=request.synapse if request else None,
+            verdict=event.outcome,
+            reason="" if known else "unknown permit",
+            sentence=event.detail,
+            limits_version=self.limits_version,
+            previous="",
+            chain="",
+        )
+        return Decision(row=self.chain.link(row))
+
+
+def _refuse_age(request: Request, now_ns: int) -> Refusal | None:
+    waited_ns = now_ns - request.made_ns
+    deadline_ns = request.deadline_ns
+    if deadline_ns is None:
+        if request.cause.kind is not CauseKind.PSP:
+            return None
+        found, allowed = "a PSP without a deadline", "with its synapse's deadline"
+    elif request.age_bound_ns is None:
+        found, allowed = "age not known", f"up to {amount(deadline_ns / 1e9, 's')}"
+    elif not (min(request.age_bound_ns, waited_ns) >= 0):
+        found, allowed = "an age or a waiting time below 0", "times that have been"
+    elif not (request.age_bound_ns + waited_ns <= deadline_ns):
+        found = f"up to {amount((request.age_bound_ns + waited_ns) / 1e9, 's')} old"
+        allowed = f"up to {amount(deadline_ns / 1e9, 's')}"
+    else:
+        return None
+    return Refusal(
+        RefusalReason.LATE,
+        f"{request.instrument}, cause from {request.cause.site}: {found}, allowed {allowed}; "
+        "look at the link's delay or raise the synapse's deadline",
+    )
+
+
+def _describe_cause(made: RequestMade) -> str:
+    return f"{made.cause_kind} from {made.cause_site} ({made.provenance}): {made.detail}"

@@ -1,0 +1,309 @@
+"""The Gate: the only place where a permit is made."""
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+
+from app.core.clock import ClockNs
+from app.safety.audit import AuditRow, DeliveryOutcome
+from app.safety.decider import Decider, Decision
+from app.safety.device_limits import LOWER, RAISE
+from app.safety.inputs import (
+    AcknowledgeTrip,
+    Arm,
+    Block,
+    BootDone,
+    DeliveryReported,
+    Disarm,
+    EmergencyStop,
+    Freeze,
+    GateInput,
+    LeaseChange,
+    ReadingNoted,
+    Tick,
+    Trip,
+    Unfreeze,
+    real,
+    record_request,
+    text,
+    to_record,
+    whole,
+)
+from app.safety.leases import Lease, LeaseWatch
+from app.safety.profiles import ActuatorProfile
+from app.safety.quantity import amount
+from app.safety.requests import Refusal, RefusalReason, Request, Verdict
+from app.safety.snapshot import GateSnapshot, take_snapshot
+from app.safety.state import GateState
+from drivers.permit import PERMIT_LIFE_NS, Permit
+from drivers.smu.protocol import DeviceAddress
+
+OnAudit = Callable[[AuditRow], None]
+"""Called under the Gate's lock, before the verdict is returned; hands over and returns at once."""
+OnInput = Callable[[str, dict[str, object], int], None]
+"""Called under the lock with kind, body and time of each input, before it is decided upon."""
+
+
+class StopLatch:
+    """One arming's end, as the permits of that arming see it. Never undone."""
+
+    __slots__ = ("is_stopped",)
+
+    def __init__(self) -> None:
+        self.is_stopped = False
+
+    def read(self) -> bool:
+        """Say whether the arming has ended; a plain attribute read, without a lock."""
+        return self.is_stopped
+
+
+class Gate:
+    """Stands between every wish and every output of a site. Any thread may call anything.
+
+    One lock; under it, each call becomes an input that is first handed to `on_input` and then
+    decided by the pure `Decider`. `on_input` and `on_audit` must not call the Gate. If either
+    raises, nothing is permitted, the Gate trips, and the exception goes on to the caller.
+
+    A trip, an emergency stop and a disarming first set a flag that drivers look at when they
+    deliver, before they wait for the lock.
+
+    Raises
+    ------
+    ValueError
+        A profile's limits may not be in force (see `check_profile`).
+    """
+
+    def __init__(
+        self,
+        site: str,
+        actuators: Mapping[str, ActuatorProfile],
+        leases: Iterable[Lease],
+        clock_ns: ClockNs,
+        on_audit: OnAudit,
+        on_input: OnInput,
+    ) -> None:
+        leases = tuple(leases)
+        self.site = site
+        self._decider = Decider(site, actuators, leases)
+        self._watch = LeaseWatch(leases)
+        self._clock_ns = clock_ns
+        self._on_audit = on_audit
+        self._on_input = on_input
+        self._lock = threading.Lock()
+        self._now_ns = 0
+        self._latch = StopLatch()
+        self._latch.is_stopped = True
+
+    @property
+    def is_armed(self) -> bool:
+        """Say whether an arming lasts; without the lock."""
+        return not self._latch.is_stopped
+
+    def boot_done(self, now_ns: int) -> Refusal | None:
+        """Report that outputs were read, logged and switched off: BOOT -> DISARMED."""
+        with self._lock:
+            return self._apply(BootDone(), now_ns).refusal
+
+    def arm(
+        self,
+        who: str,
+        reason: str,
+        now_ns: int,
+        expires_ns: int,
+        *,
+        by_program: bool,
+        is_operator: bool,
+    ) -> Refusal | None:
+        """Arm from DISARMED until `expires_ns`; return why not, or None.
+
+        `is_operator`: the caller has checked that `who` is one of this site's operators.
+        `by_program` is possible only where every actuator is a mock.
+        """
+        end = whole(expires_ns)
+        event = Arm(
+            who=text(who),
+            reason=text(reason),
+            expires_ns=end if isinstance(end, int) else None,
+            by_program=by_program,
+            is_operator=is_operator,
+        )
+        with self._lock:
+            self._note_lapses(now_ns)
+            refusal = self._apply(event, now_ns).refusal
+            if refusal is None:
+                self._latch = StopLatch()
+            return refusal
+
+    def disarm(self, who: str, reason: str, now_ns: int) -> None:
+        """End the arming, whoever asks; without effect where there is none."""
+        self._latch.is_stopped = True
+        with self._lock:
+            self._apply(Disarm(who=text(who), reason=text(reason)), now_ns)
+
+    def trip(self, reason: str, now_ns: int) -> None:
+        """Stop everything and latch. An emergency stop of another site is a trip here."""
+        self._latch.is_stopped = True
+        with self._lock:
+            self._apply(Trip(reason=text(reason)), now_ns)
+
+    def emergency_stop(self, who: str, now_ns: int) -> None:
+        """Trip, and raise the stop epoch by which other sites learn of it."""
+        self._latch.is_stopped = True
+        with self._lock:
+            self._apply(EmergencyStop(who=text(who)), now_ns)
+
+    def acknowledge_trip(self, who: str, now_ns: int) -> Refusal | None:
+        """Leave TRIPPED for DISARMED, by a named person; return why not, or None."""
+        with self._lock:
+            return self._apply(AcknowledgeTrip(who=text(who)), now_ns).refusal
+
+    def set_block(self, name: str, sentence: str | None, now_ns: int) -> None:
+        """Forbid arming for the reason given, or (None) no longer; an arming goes on."""
+        said = None if sentence is None else text(sentence)
+        with self._lock:
+            self._apply(Block(name=text(name), sentence=said), now_ns)
+
+    def lease_renewed(self, name: str, now_ns: int) -> None:
+        """Renew a lease. Raises ValueError if there is none of this name."""
+        with self._lock:
+            self._note_lapses(now_ns)
+            if self._watch.renew(name, now_ns):
+                self._apply(LeaseChange(name=name, is_fresh=True, why="renewed"), now_ns)
+
+    def lease_lost(self, name: str, why: str, now_ns: int) -> None:
+        """Make a lease stale without waiting for its limit. Raises as `lease_renewed`."""
+        with self._lock:
+            if self._watch.lose(name):
+                self._apply(LeaseChange(name=name, is_fresh=False, why=text(why)), now_ns)
+
+    def tick(self, now_ns: int) -> None:
+        """Let time act: lapsed leases and an expired arming trip. Call it every 20 ms or so."""
+        with self._lock:
+            self._note_lapses(now_ns)
+            if self._decider.arming.is_overdue(max(now_ns, self._now_ns)):
+                self._apply(Tick(), now_ns)
+
+    def note_reading(
+        self, instrument: str, device: DeviceAddress, resistance_ohm: float, now_ns: int
+    ) -> None:
+        """Tell the resistance of a device; one that is no positive number voids the last one.
+
+        Raises ValueError if there is no such device.
+        """
+        self._check_device(instrument, device)
+        value = real(resistance_ohm)
+        event = ReadingNoted(
+            instrument=instrument,
+            wordline=int(device.wordline),
+            bitline=int(device.bitline),
+            resistance_ohm=value if isinstance(value, float) and value > 0 else None,
+        )
+        with self._lock:
+            self._apply(event, now_ns)
+
+    def freeze(
+        self, instrument: str, device: DeviceAddress, direction: int, reason: str, now_ns: int
+    ) -> None:
+        """Permit no further pulse that raises (+1) or lowers (-1) a device's resistance.
+
+        Raises ValueError if there is no such device or direction.
+        """
+        self._check_device(instrument, device)
+        if direction not in (RAISE, LOWER):
+            raise ValueError(f"{instrument}: direction {direction}, allowed +1 or -1")
+        event = Freeze(
+            instrument=instrument,
+            wordline=int(device.wordline),
+            bitline=int(device.bitline),
+            direction=int(direction),
+            reason=text(reason),
+        )
+        with self._lock:
+            self._apply(event, now_ns)
+
+    def unfreeze(
+        self, instrument: str, device: DeviceAddress, direction: int, who: str, now_ns: int
+    ) -> Refusal | None:
+        """Permit a frozen direction again, by a named person; return why not, or None."""
+        event = Unfreeze(
+            instrument=text(instrument),
+            wordline=int(device.wordline),
+            bitline=int(device.bitline),
+            direction=int(direction),
+            who=text(who),
+        )
+        with self._lock:
+            return self._apply(event, now_ns).refusal
+
+    def request(self, request: Request, now_ns: int, queue_length: int = 0) -> Verdict:
+        """Decide upon one request; its audit row has been handed over when this returns.
+
+        The permit lives 20 ms from `now_ns`, and not beyond the arming. Wait for the audit row to
+        be durable before spending it. `queue_length` counts the requests that wait behind it.
+        """
+        event = record_request(request, queue_length)
+        with self._lock:
+            self._note_lapses(now_ns)
+            decision = self._apply(event, now_ns)
+            return self._verdict(decision)
+
+    def record_delivery(
+        self, number: int, outcome: DeliveryOutcome, detail: str, now_ns: int
+    ) -> None:
+        """Add what became of permit `number` to the audit, as a row of its own."""
+        event = DeliveryReported(number=number, outcome=outcome.value, detail=text(detail))
+        with self._lock:
+            self._apply(event, now_ns)
+
+    def snapshot(self) -> GateSnapshot:
+        """Return the present state."""
+        with self._lock:
+            return take_snapshot(self._decider)
+
+    def _verdict(self, decision: Decision) -> Verdict:
+        permitted = decision.permitted
+        if permitted is None:
+            # Every request gets one or the other; should one ever get neither, it is a no.
+            return decision.refusal or Refusal(RefusalReason.DISARMED, f"{self.site}: no verdict")
+        return Permit(
+            instrument=permitted.instrument,
+            action=permitted.action,
+            number=permitted.number,
+            expires_ns=min(self._now_ns + PERMIT_LIFE_NS, permitted.until_ns),
+            is_tripped=self._latch.read,
+            clock_ns=self._clock_ns,
+        )
+
+    def _note_lapses(self, now_ns: int) -> None:
+        """Turn the passing of time into recorded inputs; the lock is held."""
+        for lease in self._watch.lapsed(max(now_ns, self._now_ns)):
+            why = f"not renewed within {amount(lease.limit_ns / 1e9, 's')}"
+            self._apply(LeaseChange(name=lease.name, is_fresh=False, why=why), now_ns)
+
+    def _apply(self, event: GateInput, now_ns: int) -> Decision:
+        """Record an input, decide upon it, hand over its audit row; the lock is held.
+
+        Threads read the clock before they get the lock: time is not let run backwards in here.
+        """
+        self._now_ns = max(self._now_ns, now_ns)
+        is_done = False
+        try:
+            self._on_input(*to_record(event), self._now_ns)
+            decision = self._decider.apply(event, self._now_ns)
+            if decision.row is not None:
+                self._on_audit(decision.row)
+            is_done = True
+        finally:
+            if not is_done:
+                self._stop_unheard(event)
+            if self._decider.arming.state is not GateState.ARMED:
+                self._latch.is_stopped = True
+        return decision
+
+    def _stop_unheard(self, event: GateInput) -> None:
+        # What cannot be recorded must not move anything; a stop holds even if nobody hears of it.
+        stop = event if isinstance(event, EmergencyStop) else Trip(reason="record not writable")
+        self._decider.apply(stop, self._now_ns)
+
+    def _check_device(self, instrument: str, device: DeviceAddress) -> None:
+        if not self._decider.knows_device(instrument, device):
+            raise ValueError(f"{instrument}: has no device at {device.wordline}, {device.bitline}")

@@ -1,0 +1,50 @@
+"""Switch everything off at once, and say of each instrument what that achieved."""
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Protocol
+
+from drivers.safe_state import SafeReport, SafeState
+
+log = logging.getLogger(__name__)
+
+
+class CanMakeSafe(Protocol):
+    """Any driver."""
+
+    @property
+    def name(self) -> str:
+        """Get the instrument's name."""
+
+    def make_safe(self) -> SafeReport:
+        """Stop every output, say what was achieved; never raises."""
+
+
+def make_all_safe(instruments: Sequence[CanMakeSafe], timeout_s: float = 1.0) -> list[SafeReport]:
+    """Make all instruments safe in parallel; return one report each, in the same order.
+
+    Returns within `timeout_s`: an instrument that has not answered by then, or whose driver
+    breaks its promise not to raise, is reported FAILED. A thread that hangs in a driver goes on
+    and ends with that call.
+    """
+    if not instruments:
+        return []
+    pool = ThreadPoolExecutor(max_workers=len(instruments), thread_name_prefix="make-safe")
+    futures = [pool.submit(instrument.make_safe) for instrument in instruments]
+    _, hanging = wait(futures, timeout_s)
+    pool.shutdown(wait=not hanging)
+    return [
+        _report(instrument.name, future, timeout_s)
+        for instrument, future in zip(instruments, futures, strict=True)
+    ]
+
+
+def _report(name: str, future: "Future[SafeReport]", timeout_s: float) -> SafeReport:
+    if not future.done():
+        return SafeReport(name, SafeState.FAILED, f"no answer in {timeout_s:g} s")
+    error = future.exception()
+    if error is not None:
+        log.error("%s: make_safe raised: %s", name, error, exc_info=error)
+        return SafeReport(name, SafeState.FAILED, f"make_safe raised {error!r}")
+    return future.result()

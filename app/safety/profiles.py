@@ -1,0 +1,111 @@
+"""What the Gate knows of each instrument that can move something."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from app.config.limits import ChipLimits, DeviceLimits, StimulationLimits
+from app.core.spikes import Provenance
+from app.safety.ceilings import (
+    MAX_ELECTRODE_AREA_UM2,
+    MIN_ELECTRODE_AREA_UM2,
+    check_limits,
+)
+from drivers.mea.protocol import Pattern
+from drivers.smu.protocol import DeviceAddress
+
+
+@dataclass(frozen=True, slots=True)
+class StimulatorProfile:
+    """An amplifier and its prepared patterns."""
+
+    name: str
+    provenance: Provenance
+    patterns: Mapping[int, Pattern]
+    """By pattern id, exactly as uploaded."""
+    electrode_area_um2: float
+    limits: StimulationLimits
+    accepts_simulated: bool = False
+    """A live culture takes stimuli that mock or playback spikes caused."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceArrayProfile:
+    """A source-measure unit and the memristors behind it."""
+
+    name: str
+    provenance: Provenance
+    devices: Mapping[DeviceAddress, tuple[str, DeviceLimits]]
+    """Name and limits of each device."""
+    read_voltage_v: float
+    spent_pulses: Mapping[DeviceAddress, int] = field(default_factory=dict)
+    """Pulses that a device received in earlier sessions; they count against its budget."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChipProfile:
+    """A neuron chip and the neurons that may be driven."""
+
+    name: str
+    provenance: Provenance
+    neurons: tuple[int, ...]
+    limits: ChipLimits
+
+
+ActuatorProfile = StimulatorProfile | DeviceArrayProfile | ChipProfile
+
+
+def check_profile(profile: ActuatorProfile, name: str) -> list[str]:
+    """Return why the Gate cannot take charge of the instrument `name`; an empty list: it can."""
+    if profile.name != name:
+        return [f"{name}: its profile is named {profile.name}; name both alike"]
+    if isinstance(profile, StimulatorProfile):
+        sentences = check_limits(profile.limits, profile.name)
+        sentences += [
+            f"{profile.name}: pattern {pattern.pattern_id} is listed as {number}; what is judged "
+            "and what is triggered must be the same"
+            for number, pattern in profile.patterns.items()
+            if pattern.pattern_id != number
+        ]
+        area_um2 = profile.electrode_area_um2
+        if not (MIN_ELECTRODE_AREA_UM2 <= area_um2 <= MAX_ELECTRODE_AREA_UM2):
+            sentences.append(
+                f"{profile.name}: electrode area {area_um2:g} um2, allowed "
+                f"{MIN_ELECTRODE_AREA_UM2:g} to {MAX_ELECTRODE_AREA_UM2:g} um2; "
+                "enter the geometric area of one electrode"
+            )
+        return sentences
+    if isinstance(profile, DeviceArrayProfile):
+        return [
+            sentence
+            for device, limits in profile.devices.values()
+            for sentence in _check_device(profile, device, limits)
+        ]
+    return check_limits(profile.limits, profile.name)
+
+
+def limits_in_force(profiles: Mapping[str, ActuatorProfile]) -> bytes:
+    """Return everything the verdicts depend on as canonical JSON, to be hashed into a version."""
+    listed = [_builtins(profiles[name]) for name in sorted(profiles)]
+    return msgspec.json.encode(listed, order="sorted")
+
+
+def _check_device(profile: DeviceArrayProfile, name: str, limits: DeviceLimits) -> list[str]:
+    sentences = check_limits(limits, f"{profile.name}, device {name}")
+    if not (0 < profile.read_voltage_v <= limits.max_read_v):
+        sentences.append(
+            f"{profile.name}, device {name}: read voltage {profile.read_voltage_v:g} V, allowed "
+            f"up to {limits.max_read_v:g} V; lower read_voltage_v"
+        )
+    return sentences
+
+
+def _builtins(profile: ActuatorProfile) -> object:
+    if isinstance(profile, DeviceArrayProfile):
+        devices = [
+            (address.wordline, address.bitline, name, limits)
+            for address, (name, limits) in sorted(profile.devices.items())
+        ]
+        return ["devices", profile.name, profile.provenance, profile.read_voltage_v, devices]
+    return [type(profile).__name__, profile]

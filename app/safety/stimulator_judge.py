@@ -1,0 +1,179 @@
+"""How often an electrode and the culture may be stimulated: one amplifier's counters."""
+
+from collections.abc import Iterator
+
+from app.core.spikes import Provenance
+from app.safety.profiles import StimulatorProfile
+from app.safety.quantity import amount
+from app.safety.rates import SlidingCount, last_hour, last_second
+from app.safety.requests import Refusal, RefusalReason
+from app.safety.stimulation_limits import describe_pattern, judge_pattern
+from drivers.mea.protocol import Pattern
+from drivers.permit import Action, Stimulate
+
+
+class _Electrode:
+    """What one electrode received lately."""
+
+    __slots__ = ("busy_until_ns", "hour", "last_ns", "remote", "second")
+
+    def __init__(self) -> None:
+        self.last_ns: int | None = None
+        self.busy_until_ns: int | None = None
+        self.second = last_second()
+        self.remote = last_second()
+        self.hour = last_hour()
+
+
+class StimulatorJudge:
+    """Judges requests to one amplifier; only what `count` is told enters the rates.
+
+    One trigger counts once for the culture and once for each of its electrodes. Not thread-safe.
+    """
+
+    def __init__(self, profile: StimulatorProfile) -> None:
+        self.profile = profile
+        self._patterns = dict(profile.patterns)
+        self._electrodes = {
+            channel: _Electrode()
+            for pattern in self._patterns.values()
+            for channel in pattern.channels
+        }
+        self._culture_remote = last_second()
+        self._words = {
+            pattern_id: describe_pattern(pattern, profile.electrode_area_um2)
+            for pattern_id, pattern in self._patterns.items()
+        }
+
+    @property
+    def refuses_simulated(self) -> bool:
+        """Say whether only real spikes may reach this culture."""
+        return self.profile.provenance is Provenance.LIVE and not self.profile.accepts_simulated
+
+    def describe(self, action: Action) -> str:
+        """Return what would happen, in words."""
+        if isinstance(action, Stimulate) and action.pattern_id in self._words:
+            return self._words[action.pattern_id]
+        return repr(action)
+
+    def refuse_target(self, action: Action) -> Refusal | None:
+        """Return why this instrument cannot do such an action at all, or None."""
+        if isinstance(action, Stimulate) and action.pattern_id in self._patterns:
+            return None
+        return Refusal(
+            RefusalReason.UNKNOWN_TARGET,
+            f"{self.profile.name}: has no {action!r}, allowed are its prepared patterns "
+            f"{sorted(self._patterns)}; add the pattern to the site file",
+        )
+
+    def refuse(
+        self, action: Action, *, is_spike_caused: bool, queue_length: int, now_ns: int
+    ) -> Refusal | None:
+        """Return why this pattern may not be triggered now, or None."""
+        pattern = self._pattern(action)
+        profile = self.profile
+        return (
+            judge_pattern(profile.name, pattern, profile.limits, profile.electrode_area_um2)
+            or self._too_soon(pattern, now_ns)
+            or self._too_many_at_once(pattern, now_ns)
+            or self._too_often(pattern, now_ns, is_spike_caused=is_spike_caused)
+            or self._too_long_a_queue(queue_length)
+        )
+
+    def count(self, action: Action, *, is_spike_caused: bool, now_ns: int) -> None:
+        """Count a permitted trigger."""
+        pattern = self._pattern(action)
+        end_ns = now_ns + round(pattern.pulse.duration_s * 1e9)
+        for channel in pattern.channels:
+            electrode = self._electrodes[channel]
+            electrode.last_ns = now_ns
+            electrode.busy_until_ns = end_ns
+            electrode.second.add(now_ns)
+            electrode.hour.add(now_ns)
+            if is_spike_caused:
+                electrode.remote.add(now_ns)
+        if is_spike_caused:
+            self._culture_remote.add(now_ns)
+
+    def _pattern(self, action: Action) -> Pattern:
+        if not isinstance(action, Stimulate):
+            raise TypeError(f"{self.profile.name}: {action!r} is not a stimulation")
+        return self._patterns[action.pattern_id]
+
+    def _too_soon(self, pattern: Pattern, now_ns: int) -> Refusal | None:
+        min_ns = round(self.profile.limits.min_interval_s * 1e9)
+        for channel in pattern.channels:
+            electrode = self._electrodes[channel]
+            if electrode.last_ns is None or electrode.busy_until_ns is None:
+                continue
+            next_ns = max(electrode.last_ns + min_ns, electrode.busy_until_ns)
+            if not (now_ns >= next_ns):
+                return Refusal(
+                    RefusalReason.INTERVAL,
+                    f"{self.profile.name}, electrode {channel}: "
+                    f"{amount((now_ns - electrode.last_ns) / 1e9, 's')} after the last trigger, "
+                    f"allowed after {amount((next_ns - electrode.last_ns) / 1e9, 's')} "
+                    "(min_interval_s, or its train's end); ask less often",
+                )
+        return None
+
+    def _too_many_at_once(self, pattern: Pattern, now_ns: int) -> Refusal | None:
+        n_busy = sum(
+            electrode.busy_until_ns is not None and now_ns < electrode.busy_until_ns
+            for electrode in self._electrodes.values()
+        )
+        limit = self.profile.limits.max_electrodes_at_once
+        n_then = n_busy + len(pattern.channels)
+        if not (1 <= n_then <= limit):
+            return Refusal(
+                RefusalReason.N_ELECTRODES,
+                f"{self.profile.name}, pattern {pattern.pattern_id}: {n_then} electrodes would "
+                f"carry current at once, allowed {limit} (max_electrodes_at_once); "
+                "wait for the others",
+            )
+        return None
+
+    def _too_often(self, pattern: Pattern, now_ns: int, *, is_spike_caused: bool) -> Refusal | None:
+        for who, counter, limit, reason in self._counters(pattern, is_spike_caused=is_spike_caused):
+            n_then = counter.count(now_ns) + 1
+            if not (1 <= n_then <= limit):
+                return Refusal(
+                    reason,
+                    f"{who}: trigger {n_then}, allowed {limit} {_FIELDS[reason]}; ask less often",
+                )
+        return None
+
+    def _counters(
+        self, pattern: Pattern, *, is_spike_caused: bool
+    ) -> Iterator[tuple[str, SlidingCount, int, RefusalReason]]:
+        limits = self.profile.limits
+        name = self.profile.name
+        for channel in pattern.channels:
+            who = f"{name}, electrode {channel}"
+            electrode = self._electrodes[channel]
+            yield who, electrode.second, limits.max_per_second, RefusalReason.RATE
+            if is_spike_caused:
+                remote = limits.max_remote_per_second
+                yield who, electrode.remote, remote, RefusalReason.REMOTE_RATE
+            yield who, electrode.hour, limits.max_triggers_per_hour, RefusalReason.DOSE
+        if is_spike_caused:
+            culture = limits.max_culture_remote_per_second
+            yield name, self._culture_remote, culture, RefusalReason.CULTURE_RATE
+
+    def _too_long_a_queue(self, queue_length: int) -> Refusal | None:
+        limit = self.profile.limits.max_queue
+        if not (0 <= queue_length <= limit):
+            return Refusal(
+                RefusalReason.QUEUE,
+                f"{self.profile.name}: {queue_length} requests wait, allowed {limit} (max_queue); "
+                "the instrument is slower than its causes, ask less often",
+            )
+        return None
+
+
+_FIELDS = {
+    RefusalReason.RATE: "in a second (max_per_second)",
+    RefusalReason.REMOTE_RATE: "from spikes in a second (max_remote_per_second)",
+    RefusalReason.CULTURE_RATE: "from spikes in a second (max_culture_remote_per_second)",
+    RefusalReason.DOSE: "in an hour (max_triggers_per_hour)",
+}
