@@ -17,13 +17,13 @@ from app.recording.event_log import EventLog
 from app.recording.reader import last_seqs, last_seqs_of_site, open_session
 from app.recording.rows import (
     ArmingRow,
+    AuditRecordRow,
     DeliveryRow,
     InputRow,
     NoteRow,
     PspRow,
     PspRows,
     ReceivedFrameRow,
-    RequestRow,
     SpikeRow,
     SpikeRows,
 )
@@ -55,10 +55,13 @@ def session_in(root: Path, site: str = "site-a", session: str = "ab" * 16) -> Se
     )
 
 
-def request(number: int) -> RequestRow:
-    return RequestRow(
-        number, 5, 6, -1, "mea", '{"pattern": 1}', "op", "test", "permitted", "", "aa", b"chain"
+def request(number: int) -> AuditRecordRow:
+    return AuditRecordRow(
+        "request", number, 5, "mea", "pattern 1", "psp", 1, "permit", "", "", "aa", "00", "11"
     )
+
+
+DELIVERY = DeliveryRow(4, "stimulate", None, 17, "not delivered", "too late")
 
 
 class Failures:
@@ -122,7 +125,7 @@ def test_rows_come_back_as_they_were_given(event_log: EventLog, session: Session
         SpikeRow(11, "site-b", 2, 8, 1, math.nan, -1, 1500, 1, 99),
     ]
     event_log.append_many([*spikes, InputRow(1, 12, "tick", b"\x00\xff")])
-    event_log.append(DeliveryRow(4, None, "refused", "too late"))
+    event_log.append(DELIVERY)
     event_log.append(ArmingRow(20, "ARMED", "ada", "two steps"))
     assert event_log.append_durably(request(4)).wait(DEADLINE_S)
     with open_session(session.folder) as reader:
@@ -131,8 +134,8 @@ def test_rows_come_back_as_they_were_given(event_log: EventLog, session: Session
         assert math.isnan(second.amplitude_uv)
         assert second._replace(amplitude_uv=0.0) == spikes[1]._replace(amplitude_uv=0.0)
         assert reader.rows(InputRow) == [InputRow(1, 12, "tick", b"\x00\xff")]
-        assert reader.rows(DeliveryRow) == [DeliveryRow(4, None, "refused", "too late")]
-        assert reader.rows(RequestRow) == [request(4)]
+        assert reader.rows(DeliveryRow) == [DELIVERY]
+        assert reader.rows(AuditRecordRow) == [request(4)]
         assert reader.rows(ArmingRow, 20, 21) == [ArmingRow(20, "ARMED", "ada", "two steps")]
         assert reader.rows(ArmingRow, 21) == []
         assert reader.rows(ArmingRow, None, 20) == []

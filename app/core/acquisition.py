@@ -4,6 +4,7 @@ Detection runs in here, since it takes a small part of a block's time. What this
 prebuilt; nothing it calls may wait.
 """
 
+import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -81,6 +82,9 @@ class Acquisition(Worker):
         self._on_gap = on_gap
         self._on_mapping = on_mapping
         self._clock_ns = clock_ns
+        self._is_suspended = threading.Event()
+        self._wants_restart = threading.Event()
+        self._last_data_ns = 0
         self._sample_clock = SampleClock(amplifier.stream_format.sample_rate_hz)
         self._stimuli: deque[tuple[int, int]] = deque()
         self._recent_stimuli: dict[int, deque[int]] = {}
@@ -93,6 +97,14 @@ class Acquisition(Worker):
         """Get a snapshot; any thread may."""
         return self._status
 
+    def suspend(self) -> None:
+        """Expect no samples until `request_restart`: the amplifier has been made safe."""
+        self._is_suspended.set()
+
+    def request_restart(self) -> None:
+        """Start the amplifier again after it was made safe; the samples between are a gap."""
+        self._wants_restart.set()
+
     def prepare(self) -> None:
         """Start the amplifier."""
         self._amplifier.start()
@@ -100,6 +112,14 @@ class Acquisition(Worker):
 
     def step(self) -> None:
         """Take one block through detection."""
+        if self._wants_restart.is_set():
+            self._wants_restart.clear()
+            self._amplifier.start()
+            self._last_data_ns = self._clock_ns()
+            self._is_suspended.clear()
+        if self._is_suspended.is_set():
+            self.stop_requested.wait(0.05)
+            return
         block = self._amplifier.read_block(timeout_s=0.1)
         if block is None:
             silent_s = (self._clock_ns() - self._last_data_ns) / 1e9

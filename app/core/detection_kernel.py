@@ -28,6 +28,7 @@ CURSOR = np.dtype(
         ("n_vetoed", "<i8"),
         ("n_blanked", "<i8"),  # samples of single channels
         ("n_marks_used", "<i8"),  # of those given with the last call
+        ("n_rail_rows", "<i8"),  # rows of `rails` that hold; 0 when nothing was saturated
         ("n_live", "<i4"),  # channels that could report a crossing at the last tick
         ("must_prime", "<i4"),
     ],
@@ -40,7 +41,8 @@ CHANNEL = np.dtype(
         ("pegged_until", "<i8"),
         ("dead_until", "<i8"),
         ("suspended_until", "<i8"),
-        ("n_noise", "<i8"),  # values ever written to the noise ring
+        ("n_noise", "<i4"),  # values in the noise ring
+        ("noise_at", "<i4"),  # where the next one goes
         ("n_in_period", "<i8"),  # events since the last refresh
         ("n_blanked", "<i8"),
         ("n_events", "<i8"),
@@ -59,6 +61,7 @@ PENDING = np.dtype(
     [
         ("sample_index", "<i8"),
         ("trough_end", "<i8"),
+        ("n_rail_rows", "<i8"),  # rows of `rails` that hold; 0 when nothing was saturated
         ("n_live", "<i4"),
         ("channel", "<i4"),
         ("threshold_uv", "<f4"),  # signed: the one that was crossed
@@ -86,6 +89,10 @@ MAX_ROWS = 256
 
 MAD_TO_SIGMA = np.float32(1 / 0.6745)  # of Gaussian noise; Quiroga, Nadasdy, Ben-Shaul 2004
 TINY = np.float32(1e-20)  # below, a decaying filter state would turn into slow denormal numbers
+
+Progress = tuple[int, int, int, int, int]
+"""Events now in `out`; `done_pos`; events vetoed and samples blanked since the beginning; marks
+used of those given. A tuple, because reading a record from Python is slow."""
 
 
 class KernelSettings(NamedTuple):
@@ -127,6 +134,8 @@ class KernelState(NamedTuple):
     """`(n_sections, 2, n_channels)`: the filter's memory."""
     work: npt.NDArray[np.float32]
     """`(n_hold + 1 + MAX_ROWS, n_channels)`: filtered microvolts, oldest first."""
+    rails: npt.NDArray[np.bool_]
+    """`(MAX_ROWS, n_channels)`: which of the newest samples are at the rails."""
     cursor: npt.NDArray[np.void]
     channels: npt.NDArray[np.void]
     noise: npt.NDArray[np.float32]
@@ -150,28 +159,32 @@ def _prime(first: npt.NDArray[np.int16], k: KernelSettings, s: KernelState) -> N
 
 
 @nb.njit(nogil=True, cache=True)
-def _filter_rows(
-    samples: npt.NDArray[np.int16], n_kept: int, k: KernelSettings, s: KernelState
-) -> bool:
-    """Filter into `work` behind the kept rows; return whether any sample is at the rails."""
+def _load(samples: npt.NDArray[np.int16], n_kept: int, k: KernelSettings, s: KernelState) -> None:
+    """Write microvolts behind the kept rows, and note which samples are at the rails."""
     n_rows, n_channels = samples.shape
-    is_any_saturated = False
+    n_saturated = 0
     for i in range(n_rows):
         row = s.work[n_kept + i]
-        n_saturated = 0
         for c in range(n_channels):
             counts = np.int32(samples[i, c])
             n_saturated += abs(counts) >= k.saturation_counts
             row[c] = np.float32(counts) * k.scale_uv
-        is_any_saturated |= n_saturated > 0
+    s.cursor[0].n_rail_rows = n_rows if n_saturated else 0
+    if n_saturated:
+        for i in range(n_rows):
+            for c in range(n_channels):
+                s.rails[i, c] = abs(np.int32(samples[i, c])) >= k.saturation_counts
+
+
+@nb.njit(nogil=True, cache=True)
+def _filter(first_row: int, stop_row: int, s: KernelState) -> None:
+    """Filter rows of `work` in place; transposed direct form II."""
+    n_channels = s.work.shape[1]
+    for i in range(first_row, stop_row):
+        row = s.work[i]
         for j in range(s.sections.shape[0]):
-            b0, b1, b2, a1, a2 = (
-                s.sections[j, 0],
-                s.sections[j, 1],
-                s.sections[j, 2],
-                s.sections[j, 3],
-                s.sections[j, 4],
-            )
+            b0, b1, b2 = s.sections[j, 0], s.sections[j, 1], s.sections[j, 2]
+            a1, a2 = s.sections[j, 3], s.sections[j, 4]
             first, second = s.delays[j, 0], s.delays[j, 1]
             for c in range(n_channels):
                 x = row[c]
@@ -181,7 +194,6 @@ def _filter_rows(
                 first[c] = d1 if abs(d1) > TINY else np.float32(0)
                 second[c] = d2 if abs(d2) > TINY else np.float32(0)
                 row[c] = y
-    return is_any_saturated
 
 
 @nb.njit(nogil=True, cache=True)
@@ -213,10 +225,18 @@ def _blank_for_stimulus(
 
 
 @nb.njit(nogil=True, cache=True)
+def _remember_noise(c: int, magnitude_uv: np.float32, s: KernelState) -> None:
+    channel = s.channels[c]
+    s.noise[c, channel.noise_at] = magnitude_uv
+    n_ring = s.noise.shape[1]
+    channel.noise_at = channel.noise_at + 1 if channel.noise_at + 1 < n_ring else 0
+    channel.n_noise = min(channel.n_noise + 1, n_ring)
+
+
+@nb.njit(nogil=True, cache=True)
 def _refresh_noise(c: int, k: KernelSettings, s: KernelState) -> None:
     channel = s.channels[c]
-    n_valid = min(channel.n_noise, s.noise.shape[1])
-    estimate = np.float32(np.median(s.noise[c, :n_valid])) * MAD_TO_SIGMA
+    estimate = np.float32(np.median(s.noise[c, : channel.n_noise])) * MAD_TO_SIGMA
     channel.is_quiet = estimate < k.noise_floor_uv
     estimate = max(estimate, k.noise_floor_uv)
     if channel.sigma_uv == 0:
@@ -245,8 +265,7 @@ def _tick(t: int, k: KernelSettings, s: KernelState) -> None:
         # A suspended channel fires all the time: its noise must be learnt from what it does.
         is_in_spike = t < channel.dead_until and not is_suspended
         if t >= channel.blank_until and not channel.is_settling and not is_in_spike:
-            s.noise[c, channel.n_noise % s.noise.shape[1]] = abs(row[c])
-            channel.n_noise += 1
+            _remember_noise(c, abs(row[c]), s)
         is_first = channel.sigma_uv == 0
         if channel.n_noise >= k.n_noise_min and (is_first or channel.phase == turn):
             _refresh_noise(c, k, s)
@@ -321,25 +340,23 @@ def _add_event(t: int, c: int, crossed: np.float32, k: KernelSettings, s: Kernel
 
 
 @nb.njit(nogil=True, cache=True)
-def _search(
-    c: int,
-    start: int,
-    stop: int,
-    samples: npt.NDArray[np.int16],
-    is_any_saturated: bool,
-    k: KernelSettings,
-    s: KernelState,
-) -> None:
+def _look_for_rail(t: int, c: int, k: KernelSettings, s: KernelState) -> None:
+    """Blank from `t` on if the channel is at a rail `n_before` samples later."""
+    cursor = s.cursor[0]
+    ahead = t + k.n_before
+    i = ahead - (cursor.end - cursor.n_rail_rows)
+    if i >= 0 and s.rails[i, c]:
+        s.channels[c].pegged_until = ahead + 1 + k.n_after_saturation
+        _blank(c, t, ahead + 1 + k.n_after_saturation, k, s)
+
+
+@nb.njit(nogil=True, cache=True)
+def _search(c: int, start: int, stop: int, k: KernelSettings, s: KernelState) -> None:
     """Walk one channel sample by sample."""
     cursor, channel = s.cursor[0], s.channels[c]
-    raw_first = cursor.end - samples.shape[0]
     for t in range(start, stop):
-        ahead = t + k.n_before
-        i = ahead - raw_first
-        if is_any_saturated and 0 <= i < samples.shape[0]:
-            if abs(np.int32(samples[i, c])) >= k.saturation_counts:
-                channel.pegged_until = ahead + 1 + k.n_after_saturation
-                _blank(c, t, channel.pegged_until, k, s)
+        if cursor.n_rail_rows:
+            _look_for_rail(t, c, k, s)
         row = t - cursor.base
         y = s.work[row, c]
         if _is_withheld(t, c, y, k, s) or t < channel.dead_until or t < channel.suspended_until:
@@ -353,45 +370,33 @@ def _search(
 @nb.njit(nogil=True, cache=True)
 def _find_extremes(start: int, stop: int, s: KernelState) -> None:
     first = start - s.cursor[0].base
-    lowest, highest = s.lowest, s.highest
-    lowest[:] = s.work[first]
-    highest[:] = s.work[first]
+    lowest, highest, row = s.lowest, s.highest, s.work[first]
+    for c in range(row.shape[0]):
+        lowest[c] = row[c]
+        highest[c] = row[c]
     for i in range(first + 1, first + stop - start):
         row = s.work[i]
         for c in range(row.shape[0]):
-            y = row[c]
-            lowest[c] = y if y < lowest[c] else lowest[c]
-            highest[c] = y if y > highest[c] else highest[c]
+            y, low, high = row[c], lowest[c], highest[c]  # read first, or it is not vectorised
+            lowest[c] = y if y < low else low
+            highest[c] = y if y > high else high
 
 
 @nb.njit(nogil=True, cache=True)
-def _search_segment(
-    start: int,
-    stop: int,
-    samples: npt.NDArray[np.int16],
-    is_any_saturated: bool,
-    k: KernelSettings,
-    s: KernelState,
-) -> None:
+def _search_segment(start: int, stop: int, k: KernelSettings, s: KernelState) -> None:
     """Search the channels in which something may happen between `start` and `stop`."""
     _find_extremes(start, stop, s)
+    is_any_saturated = s.cursor[0].n_rail_rows > 0
     for c in range(s.channels.shape[0]):
         channel = s.channels[c]
         threshold = s.threshold_uv[c]
         is_beyond = s.lowest[c] < -threshold or s.highest[c] > threshold
         if channel.is_enabled and (is_beyond or channel.is_settling or is_any_saturated):
-            _search(c, start, stop, samples, is_any_saturated, k, s)
+            _search(c, start, stop, k, s)
 
 
 @nb.njit(nogil=True, cache=True)
-def _scan(
-    stop: int,
-    samples: npt.NDArray[np.int16],
-    is_any_saturated: bool,
-    marks: npt.NDArray[np.int64],
-    k: KernelSettings,
-    s: KernelState,
-) -> None:
+def _scan(stop: int, marks: npt.NDArray[np.int64], k: KernelSettings, s: KernelState) -> None:
     """Search up to `stop`, in segments that end at ticks and at the beginnings of blankings."""
     cursor = s.cursor[0]
     cursor.n_marks_used = 0
@@ -407,7 +412,7 @@ def _scan(
         segment_stop = min(stop, (t // k.n_decimation + 1) * k.n_decimation)
         if next_mark < marks.shape[0]:
             segment_stop = min(segment_stop, marks[next_mark, 0] - k.n_before)
-        _search_segment(t, segment_stop, samples, is_any_saturated, k, s)
+        _search_segment(t, segment_stop, k, s)
         cursor.scan_pos = segment_stop
 
 
@@ -473,8 +478,8 @@ def advance(
     marks: npt.NDArray[np.int64],
     k: KernelSettings,
     s: KernelState,
-) -> int:
-    """Take at most `MAX_ROWS` further samples; return the number of events now in `out`.
+) -> Progress:
+    """Take at most `MAX_ROWS` further samples.
 
     `marks` are the stimuli in order, `(n_stimuli, 2)`: sample index and channel (-1 none).
     """
@@ -487,23 +492,22 @@ def advance(
     for i in range(n_kept):  # oldest first: source and target overlap
         s.work[i] = s.work[n_rows - n_kept + i]
     cursor.base = cursor.end - n_kept
-    is_any_saturated = _filter_rows(samples, n_kept, k, s)
+    _load(samples, n_kept, k, s)
+    _filter(n_kept, n_kept + samples.shape[0], s)
     cursor.end += samples.shape[0]
-    _scan(cursor.end - k.n_before, samples, is_any_saturated, marks, k, s)
-    return _hand_out(cursor.end - k.n_hold, k, s)
+    _scan(cursor.end - k.n_before, marks, k, s)
+    n_out = _hand_out(cursor.end - k.n_hold, k, s)
+    return n_out, cursor.done_pos, cursor.n_vetoed, cursor.n_blanked, cursor.n_marks_used
 
 
 @nb.njit(nogil=True, cache=True)
-def finish_stretch(
-    samples: npt.NDArray[np.int16],
-    marks: npt.NDArray[np.int64],
-    k: KernelSettings,
-    s: KernelState,
-) -> int:
-    """Search and hand out what waited for samples that will not come; `samples` is empty."""
+def finish_stretch(marks: npt.NDArray[np.int64], k: KernelSettings, s: KernelState) -> Progress:
+    """Search and hand out what waited for samples that will not come."""
     cursor = s.cursor[0]
-    _scan(cursor.end, samples, False, marks, k, s)
-    return _hand_out(cursor.end, k, s)
+    cursor.n_rail_rows = 0
+    _scan(cursor.end, marks, k, s)
+    n_out = _hand_out(cursor.end, k, s)
+    return n_out, cursor.done_pos, cursor.n_vetoed, cursor.n_blanked, cursor.n_marks_used
 
 
 @nb.njit(nogil=True, cache=True)

@@ -82,12 +82,7 @@ class DetectorSettings:
             value = getattr(self, name)
             if value is not None and not (0 < value < math.inf):
                 raise ValueError(f"detector: {name} is {value} {unit}, must be above 0 and finite")
-        for channel, threshold_uv in self.threshold_uv.items():
-            if not (0 < threshold_uv < math.inf):
-                raise ValueError(
-                    f"detector: threshold of channel {channel} is {threshold_uv} uV, must be a "
-                    "magnitude above 0 and finite; polarity says which side"
-                )
+        _refuse_bad_thresholds(self.threshold_uv)
         if not (0 < self.coincidence_fraction <= 1):
             raise ValueError(
                 f"detector: coincidence_fraction is {self.coincidence_fraction}, allowed above 0 "
@@ -193,12 +188,15 @@ class Detector:
         self._state = _kernel_state(
             detection_kernel, stream_format, settings, self._k, frozenset(bad_channels)
         )
-        self._cursor = self._state.cursor[0]
         self._no_marks = np.empty((0, 2), np.int64)
         self._no_spikes = np.empty(0, detection_kernel.DETECTED_SPIKE)
         self._no_spikes.flags.writeable = False
         self._waiting_marks: list[tuple[int, int]] = []
         self._is_started = False
+        self._end = -1
+        self._done_pos = 0
+        self._n_vetoed = 0
+        self._n_blanked = 0
         self._n_samples = 0
         self._n_gaps = 0
         self._n_lost = 0
@@ -213,7 +211,7 @@ class Detector:
     def is_settled(self) -> bool:
         """Say whether every channel that is neither bad nor pegged knows its noise."""
         channels = self._state.channels
-        is_pegged = channels["pegged_until"] > self._cursor["scan_pos"]
+        is_pegged = channels["pegged_until"] > self._state.cursor["scan_pos"][0]
         is_known = channels["sigma_uv"] > 0
         is_enabled = channels["is_enabled"] > 0
         return bool(np.all(is_known | is_pegged | ~is_enabled) and np.any(is_known))
@@ -229,11 +227,10 @@ class Detector:
             The block does not have the stream's shape or type.
         """
         samples = self._check(block)
-        n_blanked = int(self._cursor["n_blanked"])
-        n_vetoed = int(self._cursor["n_vetoed"])
+        n_vetoed, n_blanked = self._n_vetoed, self._n_blanked
         found: list[DetectedSpikeRecords] = []
         has_gap, n_before_gap = False, 0
-        if not self._is_started or block.n_lost != 0 or block.first_sample != self._cursor["end"]:
+        if block.n_lost != 0 or block.first_sample != self._end:
             has_gap = self._is_started
             n_before_gap = self._begin_stretch(block, found)
         if block.stimuli:
@@ -244,9 +241,9 @@ class Detector:
         self._n_samples += len(samples)
         return DetectedSpikes(
             spikes=self._joined(found),
-            end_sample=int(self._cursor["done_pos"]),
-            n_vetoed=int(self._cursor["n_vetoed"]) - n_vetoed,
-            n_blanked=int(self._cursor["n_blanked"]) - n_blanked,
+            end_sample=self._done_pos,
+            n_vetoed=self._n_vetoed - n_vetoed,
+            n_blanked=self._n_blanked - n_blanked,
             has_gap=has_gap,
             n_before_gap=n_before_gap,
         )
@@ -254,7 +251,7 @@ class Detector:
     def status(self) -> DetectorStatus:
         """Return a copy of the state, to be shown or recorded."""
         channels = self._state.channels
-        scan_pos = self._cursor["scan_pos"]
+        scan_pos = self._state.cursor["scan_pos"][0]
         sigma_uv = channels["sigma_uv"]
         is_bad = channels["is_enabled"] == 0
         return DetectorStatus(
@@ -263,7 +260,7 @@ class Detector:
             n_gaps=self._n_gaps,
             n_lost=self._n_lost,
             n_stray_marks=self._n_stray_marks,
-            n_vetoed=int(self._cursor["n_vetoed"]),
+            n_vetoed=self._n_vetoed,
             sigma_uv=np.where(sigma_uv > 0, sigma_uv, np.float32(np.nan)),
             threshold_uv=self._state.threshold_uv.copy(),
             is_bad=is_bad,
@@ -290,18 +287,16 @@ class Detector:
 
     def _begin_stretch(self, block: SampleBlock, found: list[DetectedSpikeRecords]) -> int:
         """Hand out what waited before a gap, restart behind it; return how many came out."""
-        n_found = 0
         if self._is_started:
             self._n_gaps += 1
             self._n_lost += max(block.n_lost, 0)
-            marks = self._marks_before(int(self._cursor["end"]))
-            empty = self._read_only_empty()
-            n_found = self._kernel.finish_stretch(empty, marks, self._k, self._state)
-            self._collect(n_found, found)
+            marks = self._marks_before(self._end)
+            self._collect(self._kernel.finish_stretch(marks, self._k, self._state), found)
             self._waiting_marks.clear()  # what is left lay beyond its block, and is counted
         self._kernel.begin_stretch(block.first_sample, self._k, self._state)
+        self._end = self._done_pos = block.first_sample
         self._is_started = True
-        return n_found
+        return sum(map(len, found))
 
     def _take_marks(self, block: SampleBlock) -> None:
         for mark in block.stimuli:
@@ -314,26 +309,23 @@ class Detector:
         return np.array(ready, np.int64) if ready else self._no_marks
 
     def _advance(self, samples: npt.NDArray[np.int16], found: list[DetectedSpikeRecords]) -> None:
-        marks = self._no_marks
-        if self._waiting_marks:
-            marks = self._marks_before(int(self._cursor["end"]) + len(samples))
+        self._end += len(samples)
+        marks = self._marks_before(self._end) if self._waiting_marks else self._no_marks
         self._collect(self._kernel.advance(samples, marks, self._k, self._state), found)
-        if len(marks):
-            del self._waiting_marks[: int(self._cursor["n_marks_used"])]
 
-    def _collect(self, n_found: int, found: list[DetectedSpikeRecords]) -> None:
+    def _collect(
+        self, progress: tuple[int, int, int, int, int], found: list[DetectedSpikeRecords]
+    ) -> None:
+        n_found, self._done_pos, self._n_vetoed, self._n_blanked, n_marks_used = progress
         if n_found:
             found.append(self._state.out[:n_found].copy())
+        if n_marks_used:
+            del self._waiting_marks[:n_marks_used]
 
     def _joined(self, found: list[DetectedSpikeRecords]) -> DetectedSpikeRecords:
         if not found:
             return self._no_spikes
         return found[0] if len(found) == 1 else np.concatenate(found)
-
-    def _read_only_empty(self) -> npt.NDArray[np.int16]:
-        empty = np.empty((0, self.stream_format.n_channels), np.int16)
-        empty.flags.writeable = False
-        return empty
 
 
 def warm_up() -> None:
@@ -344,6 +336,15 @@ def warm_up() -> None:
     stimuli = (StimMark(10, 0, math.nan),)
     detector.process(SampleBlock(samples, 0, 0, 0, stimuli))
     detector.process(SampleBlock(samples, 1000, 936, 0))
+
+
+def _refuse_bad_thresholds(threshold_uv: Mapping[str, float]) -> None:
+    for channel, value_uv in threshold_uv.items():
+        if not (0 < value_uv < math.inf):
+            raise ValueError(
+                f"detector: threshold of channel {channel} is {value_uv} uV, must be a magnitude "
+                "above 0 and finite; polarity says which side"
+            )
 
 
 def _refuse_unknown(stream_format: StreamFormat, role: str, names: Collection[str]) -> None:
@@ -447,6 +448,7 @@ def _kernel_state(
         sections=sections.astype(np.float32),
         delays=np.zeros((len(sections), 2, n_channels), np.float32),
         work=np.zeros((n_rows, n_channels), np.float32),
+        rails=np.zeros((kernel.MAX_ROWS, n_channels), np.bool_),
         cursor=np.zeros(1, kernel.CURSOR),
         channels=channels,
         noise=np.zeros((n_channels, max(n_ring, k.n_noise_min)), np.float32),

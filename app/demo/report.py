@@ -1,6 +1,6 @@
 """The figure of a run: rates, resistances with every pulse, and the rasters, phases shaded."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -90,7 +90,7 @@ def _draw_resistance(
     if readings:
         times_s = _seconds([t for t, _ in readings], origin_ns)
         ax.step(times_s, [r / 1e3 for _, r in readings], where="post", color="#2c3e50", linewidth=1)
-    groups = (
+    groups: tuple[tuple[str, str, str, Callable[[int, str], bool]], ...] = (
         ("LTP pulse", LTP_COLOUR, "^", lambda p, v: p == LTP and v in SENT_VERDICTS),
         ("LTD pulse", LTD_COLOUR, "v", lambda p, v: p != LTP and v in SENT_VERDICTS),
         ("refused", REFUSED_COLOUR, "|", lambda _p, v: v not in SENT_VERDICTS),

@@ -173,9 +173,8 @@ def loop_latencies_ns(sessions: Sessions, experiment: Experiment) -> list[int]:
     """
     biological = {experiment.neuron(s.post).site for s in experiment.synapses}
     query = (
-        "SELECT d.sent_ns - d.caused_ns FROM deliveries d JOIN requests r "
-        "ON r.number = d.request_number WHERE d.sent_ns IS NOT NULL AND d.caused_ns IS NOT NULL "
-        "AND r.action LIKE '%timulate%'"
+        "SELECT sent_ns - caused_ns FROM deliveries WHERE kind = 'stimulate' "
+        "AND sent_ns IS NOT NULL AND caused_ns IS NOT NULL"
     )
     return [t for site in sorted(biological) for (t,) in sessions.rows(site, query)]
 

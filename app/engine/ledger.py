@@ -32,6 +32,7 @@ from app.safety.audit import AuditKind, AuditRow
 from app.synapse.device_worker import PulseRecord
 from app.synapse.network import HoleDeclared, PspWithheld
 from app.synapse.rules import LTP
+from drivers.permit import Stimulate
 from drivers.smu.protocol import Reading
 
 AUDIT_WAIT_S = 0.015
@@ -39,8 +40,10 @@ AUDIT_WAIT_S = 0.015
 
 
 class Ledger:
-    """Turns an engine's events into rows. Any thread may call it; nothing here waits except
-    `await_audit`."""
+    """Turns an engine's events into rows.
+
+    Any thread may call it; nothing here waits except `await_audit`.
+    """
 
     def __init__(self, event_log: EventLog, site: str, clock_ns: ClockNs) -> None:
         self._log = event_log
@@ -58,10 +61,20 @@ class Ledger:
     def audit(self, row: AuditRow) -> None:
         """Record one row of the audit chain; a request's is committed at once."""
         entry = AuditRecordRow(
-            row.kind.value, row.number, row.time_ns, row.instrument, row.action, row.cause,
-            row.synapse, row.verdict, row.reason, row.sentence, row.limits_version, row.previous,
+            row.kind.value,
+            row.number,
+            row.time_ns,
+            row.instrument,
+            row.action,
+            row.cause,
+            row.synapse,
+            row.verdict,
+            row.reason,
+            row.sentence,
+            row.limits_version,
+            row.previous,
             row.chain,
-        )  # fmt: skip
+        )
         if row.kind is AuditKind.REQUEST and row.verdict == "permit":
             ticket = self._log.append_durably(entry)
             with self._lock:
@@ -80,11 +93,12 @@ class Ledger:
         self._log.append(
             DeliveryRow(
                 delivery.number,
+                "stimulate" if isinstance(delivery.job.action, Stimulate) else "drive",
                 delivery.sent_ns,
                 delivery.job.caused_ns,
-                delivery.outcome,
+                delivery.outcome.value,
                 delivery.detail,
-            )  # fmt: skip
+            )
         )
 
     def arming(self, state: str, who: str, reason: str, time_ns: int) -> None:
@@ -104,7 +118,7 @@ class Ledger:
                 reading.resistance_ohm,
                 reading.read_voltage_v,
                 why,
-            )  # fmt: skip
+            )
         )
 
     def pulse(self, instrument: str, record: PulseRecord) -> None:
@@ -127,7 +141,7 @@ class Ledger:
                 record.verdict,
                 record.detail,
                 record.number,
-            )  # fmt: skip
+            )
         )
 
     # --- events -------------------------------------------------------------------------------
@@ -199,7 +213,7 @@ class Ledger:
                 1e9 / mapping.ns_per_sample,
                 None,
                 None,
-            )  # fmt: skip
+            )
         )
 
     def link_offset(self, site: str, offset_ns: int, uncertainty_ns: int) -> None:

@@ -64,11 +64,13 @@ class ProtocolRunner(Worker):
         is_armed: Callable[[], bool],
         on_phase: Callable[[int, Phase, int], None],
         on_end: Callable[[ProtocolStatus], None],
+        provenance: Provenance,
         clock_ns: ClockNs,
         on_failure: OnFailure,
     ) -> None:
         super().__init__("protocol", on_failure)
         self._site = site
+        self._provenance = provenance
         self._protocol = protocol
         self._submit = submit
         self._is_armed = is_armed
@@ -126,7 +128,7 @@ class ProtocolRunner(Worker):
         if now_ns - due_ns > LATEST_DRIVE_NS:
             self.status = replace(status, n_left_out=status.n_left_out + 1)
             return
-        cause = Cause(CauseKind.PROTOCOL, self._site, None, Provenance.LIVE, f"phase {phase + 1}")
+        cause = Cause(CauseKind.PROTOCOL, self._site, None, self._provenance, f"phase {phase + 1}")
         self._submit(
             ActuatorJob(
                 action=DriveNeuron(self._protocol.neuron, 255),

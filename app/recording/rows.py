@@ -64,35 +64,34 @@ class PspRow(NamedTuple):
     flags: int
 
 
-class RequestRow(NamedTuple):
-    """One request to the Gate and its verdict: the audit row, written before delivery."""
+class AuditRecordRow(NamedTuple):
+    """One row of the Gate's audit chain (`app.safety.audit.AuditRow`, field by field)."""
 
+    kind: str
     number: int
     time_ns: int
-    utc_ns: int
-    sample_index: int
-    """Amplifier sample at the time; -1 if not known."""
     instrument: str
     action: str
-    """What: the action as JSON."""
-    who: str
-    """Operator, or peer's site and key, or "protocol"."""
-    why: str
-    """Rule, synapse, spike."""
+    cause: str
+    synapse: int | None
     verdict: str
     reason: str
-    limits_sha256: str
-    """Which limits decided."""
-    chain_sha256: bytes
-    """SHA-256 over the previous row's chain value and this row."""
+    sentence: str
+    limits_version: str
+    previous: str
+    chain: str
 
 
 class DeliveryRow(NamedTuple):
-    """What became of a permitted request: a row of its own, the audit row is never edited."""
+    """When a permitted action left: beside the audit, for latencies."""
 
     request_number: int
+    kind: str
+    """"stimulate" or "drive"."""
     sent_ns: int | None
     """When its bytes left; None if they did not."""
+    caused_ns: int | None
+    """Firing time of the causing spike on this site's clock; None if no spike caused it."""
     outcome: str
     detail: str
 
@@ -110,21 +109,44 @@ class DeviceReadRow(NamedTuple):
 
 
 class DevicePulseRow(NamedTuple):
-    """One pulse to a memristor, with the reads around it."""
+    """One pulse that a rule asked for, sent or not, with the reads around it."""
 
     time_ns: int
+    event_ns: int
+    """Firing time of the event that asked for it."""
     instrument: str
-    synapse: int | None
-    """None: an operator's pulse."""
+    device: str
+    synapse: int
     wordline: int
     bitline: int
     amplitude_v: float
     width_s: float
     direction: str
-    """"LTP" or "LTD", or "" for an operator's pulse."""
-    before_ohm: float
-    after_ohm: float
+    """"LTP" or "LTD"."""
+    before_ohm: float | None
+    after_ohm: float | None
     verdict: str
+    detail: str
+    request_number: int | None
+
+
+class WithheldPspRow(NamedTuple):
+    """One pre spike that made no PSP."""
+
+    time_ns: int
+    synapse: int
+    pre_time_ns: int
+    reason: str
+
+
+class PhaseRow(NamedTuple):
+    """One phase of a protocol, as it is run."""
+
+    start_ns: int
+    end_ns: int
+    number: int
+    name: str
+    rate_hz: float
 
 
 class LinkRow(NamedTuple):
@@ -233,10 +255,12 @@ Row = (
     InputRow
     | SpikeRow
     | PspRow
-    | RequestRow
+    | AuditRecordRow
     | DeliveryRow
     | DeviceReadRow
     | DevicePulseRow
+    | WithheldPspRow
+    | PhaseRow
     | LinkRow
     | ReceivedFrameRow
     | HoleRow

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from app.recording.errors import RecordingError
 from app.recording.rows import (
     ArmingRow,
+    AuditRecordRow,
     ClockMappingRow,
     DeliveryRow,
     DevicePulseRow,
@@ -21,11 +22,12 @@ from app.recording.rows import (
     LinkRow,
     LogRow,
     NoteRow,
+    PhaseRow,
     PspRow,
     RawRecordingRow,
     ReceivedFrameRow,
-    RequestRow,
     SpikeRow,
+    WithheldPspRow,
 )
 
 SCHEMA_VERSION = 1
@@ -59,16 +61,21 @@ CREATE TABLE psps (          -- weighted events between sites
     kind INTEGER NOT NULL, age_bound_us INTEGER NOT NULL, time_ns INTEGER NOT NULL,
     seq INTEGER NOT NULL, flags INTEGER NOT NULL
 ) STRICT;
-CREATE TABLE requests (      -- audit: every request to the Gate, committed before it is delivered
-    number INTEGER PRIMARY KEY, time_ns INTEGER NOT NULL, utc_ns INTEGER NOT NULL,
-    sample_index INTEGER NOT NULL, -- -1: not known
-    instrument TEXT NOT NULL, action TEXT NOT NULL, who TEXT NOT NULL, why TEXT NOT NULL,
-    verdict TEXT NOT NULL, reason TEXT NOT NULL, limits_sha256 TEXT NOT NULL,
-    chain_sha256 BLOB NOT NULL     -- over the previous row's value and this row
+CREATE TABLE audit (         -- every request to the Gate, committed before it is delivered, and
+                             -- what became of each permit; their chain is the order of rowid
+    kind TEXT NOT NULL,            -- request, delivery
+    number INTEGER NOT NULL,       -- of the request
+    time_ns INTEGER NOT NULL, instrument TEXT NOT NULL, action TEXT NOT NULL, cause TEXT NOT NULL,
+    synapse INTEGER, verdict TEXT NOT NULL, reason TEXT NOT NULL, sentence TEXT NOT NULL,
+    limits_version TEXT NOT NULL,
+    previous TEXT NOT NULL,        -- chain of the row before
+    chain TEXT NOT NULL            -- SHA-256 over everything above, from kind on
 ) STRICT;
-CREATE TABLE deliveries (    -- what became of permitted requests
+CREATE TABLE deliveries (    -- when a permitted action left, and the latency behind it
     request_number INTEGER NOT NULL,
+    kind TEXT NOT NULL,            -- stimulate, drive
     sent_ns INTEGER,               -- NULL: no byte left
+    caused_ns INTEGER,             -- firing time of the causing spike on this clock; NULL: none
     outcome TEXT NOT NULL, detail TEXT NOT NULL
 ) STRICT;
 CREATE TABLE device_reads (
@@ -76,12 +83,26 @@ CREATE TABLE device_reads (
     wordline INTEGER NOT NULL, bitline INTEGER NOT NULL, -- counted from 1
     resistance_ohm REAL, read_voltage_v REAL, why TEXT NOT NULL
 ) STRICT;
-CREATE TABLE device_pulses (
-    time_ns INTEGER NOT NULL, instrument TEXT NOT NULL,
-    synapse INTEGER,               -- NULL: an operator's pulse
+CREATE TABLE device_pulses ( -- every pulse that a rule asked for, sent or not
+    time_ns INTEGER NOT NULL,      -- when it was sent, or when it was decided that it is not
+    event_ns INTEGER NOT NULL,     -- firing time of the event that asked for it
+    instrument TEXT NOT NULL, device TEXT NOT NULL, synapse INTEGER NOT NULL,
     wordline INTEGER NOT NULL, bitline INTEGER NOT NULL,
-    amplitude_v REAL NOT NULL, width_s REAL NOT NULL, direction TEXT NOT NULL,
-    before_ohm REAL, after_ohm REAL, verdict TEXT NOT NULL
+    amplitude_v REAL NOT NULL, width_s REAL NOT NULL,
+    direction TEXT NOT NULL,       -- LTP, LTD
+    before_ohm REAL, after_ohm REAL,
+    verdict TEXT NOT NULL,         -- moved, unmoved, wrong way, unconfirmed; refused,
+                                   -- late, not sent
+    detail TEXT NOT NULL,
+    request_number INTEGER         -- NULL: the Gate was not asked
+) STRICT;
+CREATE TABLE withheld_psps ( -- pre spikes that made no PSP, and why
+    time_ns INTEGER NOT NULL, synapse INTEGER NOT NULL, pre_time_ns INTEGER NOT NULL,
+    reason TEXT NOT NULL
+) STRICT;
+CREATE TABLE protocol_phases (
+    start_ns INTEGER NOT NULL, end_ns INTEGER NOT NULL, number INTEGER NOT NULL,
+    name TEXT NOT NULL, rate_hz REAL NOT NULL
 ) STRICT;
 CREATE TABLE links (
     time_ns INTEGER NOT NULL, site TEXT NOT NULL, event TEXT NOT NULL, detail TEXT NOT NULL
@@ -134,10 +155,12 @@ TABLES: dict[type[NamedTuple], str] = {
     InputRow: "inputs",
     SpikeRow: "spikes",
     PspRow: "psps",
-    RequestRow: "requests",
+    AuditRecordRow: "audit",
     DeliveryRow: "deliveries",
     DeviceReadRow: "device_reads",
     DevicePulseRow: "device_pulses",
+    WithheldPspRow: "withheld_psps",
+    PhaseRow: "protocol_phases",
     LinkRow: "links",
     ReceivedFrameRow: "received_frames",
     HoleRow: "holes",
@@ -150,7 +173,8 @@ TABLES: dict[type[NamedTuple], str] = {
 }
 
 INSERTS: dict[type[NamedTuple], str] = {
-    row_type: f"INSERT INTO {table} VALUES ({', '.join('?' * len(row_type._fields))})"
+    row_type: f"INSERT INTO {table} ({', '.join(row_type._fields)}) "
+    f"VALUES ({', '.join('?' * len(row_type._fields))})"
     for row_type, table in TABLES.items()
 }
 

@@ -4,6 +4,7 @@ This and `app.synapse.device_worker` are the only places that call a driver's de
 """
 
 import logging
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -52,7 +53,7 @@ class Delivery:
 class ActuatorWorker(Worker):
     """Serves one stimulator or neuron chip. Any thread may call `submit`.
 
-    `deliver` is the driver's method that takes a permit; `await_audit` blocks until the request's
+    `deliver` is the driver's method that takes a permit, `reopen` lets it after `make_safe`; `await_audit` blocks until the request's
     audit row is committed and says whether it is.
     """
 
@@ -61,6 +62,7 @@ class ActuatorWorker(Worker):
         instrument: str,
         *,
         deliver: Callable[[Permit], int],
+        reopen: Callable[[], None],
         gate: Gate,
         await_audit: Callable[[int], bool],
         on_delivery: Callable[[Delivery], None],
@@ -70,6 +72,8 @@ class ActuatorWorker(Worker):
         super().__init__(f"actuator {instrument}", on_failure)
         self.instrument = instrument
         self._deliver = deliver
+        self._reopen = reopen
+        self._wants_reopen = threading.Event()
         self._gate = gate
         self._await_audit = await_audit
         self._on_delivery = on_delivery
@@ -85,8 +89,15 @@ class ActuatorWorker(Worker):
         """Queue a job without waiting."""
         self._inbox.put(job)
 
+    def request_reopen(self) -> None:
+        """Ask this worker to open the instrument again, after it was made safe."""
+        self._wants_reopen.set()
+
     def step(self) -> None:
         """Serve what waits, oldest first."""
+        if self._wants_reopen.is_set():
+            self._wants_reopen.clear()
+            self._reopen()
         jobs = self._inbox.take_all(timeout_s=0.1)
         for index, job in enumerate(jobs):
             if self.stop_requested.is_set():

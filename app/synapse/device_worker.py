@@ -5,6 +5,7 @@ does not move or moves the wrong way is read again, and frozen for that directio
 """
 
 import logging
+import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -108,6 +109,7 @@ class DeviceWorker(Worker):
         self._inbox: Inbox[PulseWanted] = Inbox(self.name, INBOX_CAPACITY, Overflow.FAIL)
         self._queue: deque[PulseWanted] = deque()
         self._last: dict[int, Reading] = {}
+        self._wants_reopen = threading.Event()
 
     @property
     def n_waiting(self) -> int:
@@ -118,6 +120,10 @@ class DeviceWorker(Worker):
         """Queue a wanted pulse without waiting. Raises `InboxOverflowError` at ten thousand."""
         self._inbox.put(wanted)
 
+    def request_reopen(self) -> None:
+        """Ask this worker to open the instrument again, after it was made safe."""
+        self._wants_reopen.set()
+
     def prepare(self) -> None:
         """Read every device once: a synapse without a reading transmits nothing."""
         for synapse in self._devices:
@@ -125,6 +131,9 @@ class DeviceWorker(Worker):
 
     def step(self) -> None:
         """Serve the next wanted pulse, or read the device that nothing has read for longest."""
+        if self._wants_reopen.is_set():
+            self._wants_reopen.clear()
+            self._smu.open()
         self._queue.extend(self._inbox.take_all(timeout_s=0.0 if self._queue else 0.05))
         if self._queue:
             self._serve(self._queue.popleft())

@@ -1,0 +1,313 @@
+"""What each command of `app.cli` does; its name is the command's. Returns the exit code."""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from app.bridge import keys
+from app.config.check import check_experiment, check_site, check_together
+from app.config.experiment import Experiment, experiment_hash
+from app.config.load import ConfigError, is_site_file, load_experiment, load_site
+from app.config.site import Site
+from app.console.client import ConsoleClient, NoEngineError
+from app.console.messages import CommandRefusedError
+from app.console.status_text import status_lines
+from app.exit_codes import ExitCode
+from app.mock_rig import MockStartError
+from app.run_folder import RigBusyError, RunFolder
+
+RENEW_INTERVAL_S = 0.5
+"""An arming console renews its lease twice a second; the lease lasts 2 s."""
+
+
+def run_guarded(run: Callable[[argparse.Namespace], int], arguments: argparse.Namespace) -> int:
+    """Run a command; turn the failures that a user can cause into one sentence and a code."""
+    try:
+        return run(arguments)
+    except (ConfigError, keys.KeyFileError) as exc:
+        return _fail(str(exc), ExitCode.USAGE)
+    except RigBusyError as exc:
+        return _fail(str(exc), ExitCode.BUSY)
+    except (NoEngineError, CommandRefusedError, MockStartError) as exc:
+        return _fail(str(exc), ExitCode.FAILED)
+    except KeyboardInterrupt:
+        return _fail("interrupted", ExitCode.FAILED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.FAILED
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run a site's engine under a supervisor."""
+    from app.supervisor import supervise  # noqa: PLC0415 - each command loads what it needs
+
+    engine_arguments = []
+    if arguments.experiment is not None:
+        engine_arguments += ["--experiment", str(arguments.experiment)]
+    if arguments.mock:
+        engine_arguments.append("--mock")
+    _checked_site(arguments.site_file)
+    return supervise(arguments.site_file, engine_arguments, is_mock=arguments.mock)
+
+
+def engine(arguments: argparse.Namespace) -> int:
+    """Run the engine itself."""
+    from app.compose import run_engine  # noqa: PLC0415
+
+    site = _checked_site(arguments.site_file)
+    experiment = None
+    if arguments.experiment is not None:
+        experiment = load_experiment(arguments.experiment)
+        _refuse(check_experiment(experiment) + check_together(experiment, [site]))
+    return run_engine(
+        arguments.site_file,
+        site,
+        arguments.experiment,
+        experiment,
+        is_mock=arguments.mock,
+        heartbeat_fd=arguments.heartbeat_fd,
+    )
+
+
+def safe_off(arguments: argparse.Namespace) -> int:
+    """Switch off every output of a site, without an engine."""
+    from app.compose import switch_off  # noqa: PLC0415
+
+    reports = switch_off(arguments.site_file, load_site(arguments.site_file))
+    for report in reports:
+        _say(f"{report.instrument}: {report.state.value} ({report.detail})")
+    failed = [report for report in reports if report.state.name == "FAILED"]
+    return ExitCode.UNSAFE if failed else ExitCode.OK
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Validate files together; ask each instrument whether it answers."""
+    sites: list[tuple[Path, Site]] = []
+    experiments: list[Experiment] = []
+    for path in arguments.files:
+        if is_site_file(path):
+            sites.append((path, load_site(path)))
+        else:
+            experiments.append(load_experiment(path))
+    conflicts = [c for _, site in sites for c in check_site(site)]
+    for experiment in experiments:
+        _say(f"experiment {experiment.name!r}: {experiment_hash(experiment)}")
+        conflicts += check_experiment(experiment)
+        conflicts += check_together(experiment, [site for _, site in sites])
+    conflicts += _rig_conflicts([site for _, site in sites])
+    for sentence in conflicts:
+        _say(f"conflict: {sentence}")
+    is_well = True
+    if not (arguments.offline or conflicts):
+        answers = [_instruments_answer(path, site) for path, site in sites]  # ask every one
+        is_well = all(answers)
+    if conflicts:
+        return ExitCode.FAILED
+    _say("no conflicts")
+    return ExitCode.OK if is_well else ExitCode.INSTRUMENT
+
+
+def keygen(arguments: argparse.Namespace) -> int:
+    """Make a site's key and certificate."""
+    site = load_site(arguments.site_file)
+    folder = arguments.site_file.parent / site.key_folder
+    _, certificate = keys.keygen(folder, site.site)
+    _say(f"made {certificate}")
+    _say(f"fingerprint {keys.fingerprint_text(certificate)}")
+    _say("send the .crt file to your partners; compare the fingerprint on the telephone")
+    return ExitCode.OK
+
+
+def fingerprint(arguments: argparse.Namespace) -> int:
+    """Print a certificate's fingerprint."""
+    path: Path = arguments.file
+    if path.suffix == ".toml":
+        site = load_site(path)
+        path = path.parent / site.key_folder / f"{site.site}.crt"
+    _say(keys.fingerprint_text(path))
+    return ExitCode.OK
+
+
+def trust(arguments: argparse.Namespace) -> int:
+    """Pin another site's certificate."""
+    site = load_site(arguments.site_file)
+    name = arguments.peer or arguments.certificate.stem
+    peer = next((p for p in site.peers if p.site == name), None)
+    if peer is None:
+        known = ", ".join(p.site for p in site.peers) or "none"
+        raise ConfigError(
+            f"{arguments.site_file}: no peer {name!r} (peers: {known}); add it under [[peers]], "
+            "or name it with --peer"
+        )
+    pinned = keys.pin(arguments.certificate, peer_certificate_path(arguments.site_file, site, name))
+    _say(f"pinned {name}: {keys.fingerprint_text(pinned)}")
+    return ExitCode.OK
+
+
+def peer_certificate_path(site_file: Path, site: Site, peer: str) -> Path:
+    """Return where a peer's pinned certificate lies."""
+    configured = next(p.certificate for p in site.peers if p.site == peer)
+    if configured is not None:
+        return site_file.parent / configured
+    return site_file.parent / site.key_folder / "peers" / f"{peer}.crt"
+
+
+def status(arguments: argparse.Namespace) -> int:
+    """Show what a running engine does."""
+    with _console(arguments) as console:
+        result = console.call("status")
+    if arguments.json:
+        _say(json.dumps(result, indent=1))
+    else:
+        for line in status_lines(result):
+            _say(line)
+    return ExitCode.OK
+
+
+def arm(arguments: argparse.Namespace) -> int:
+    """Arm, and stay attached to renew the lease unless unattended."""
+    with _console(arguments) as console:
+        code = arguments.code or _ask_for_code(console)
+        console.call(
+            "arm",
+            who=arguments.who,
+            reason=arguments.reason,
+            seconds=60.0 * arguments.minutes,
+            code=code,
+            is_unattended=arguments.unattended,
+        )
+        _say(f"armed by {arguments.who} for {arguments.minutes:g} min")
+        if arguments.unattended:
+            return ExitCode.OK
+        _say("this console renews the lease; Ctrl-C disarms")
+        try:
+            return _renew_until_disarmed(console)
+        except KeyboardInterrupt:
+            console.call("disarm", who=arguments.who, reason="console closed")
+            _say("disarmed")
+            return ExitCode.OK
+
+
+def disarm(arguments: argparse.Namespace) -> int:
+    """Allow no outputs any more."""
+    with _console(arguments) as console:
+        console.call("disarm", who=arguments.who, reason="asked for at a console")
+    _say("disarmed")
+    return ExitCode.OK
+
+
+def stop(arguments: argparse.Namespace) -> int:
+    """Stop everything at this site and every linked one."""
+    with _console(arguments) as console:
+        result = console.call("stop", who=arguments.who)
+    for sentence in result["reports"]:
+        _say(sentence)
+    return ExitCode.OK if result["is_safe"] else ExitCode.UNSAFE
+
+
+def acknowledge(arguments: argparse.Namespace) -> int:
+    """Leave TRIPPED, to DISARMED."""
+    with _console(arguments) as console:
+        console.call("acknowledge", who=arguments.who)
+    _say("acknowledged: disarmed")
+    return ExitCode.OK
+
+
+def note(arguments: argparse.Namespace) -> int:
+    """Write a note into the session."""
+    with _console(arguments) as console:
+        console.call("note", who=arguments.who, text=arguments.text)
+    return ExitCode.OK
+
+
+def start(arguments: argparse.Namespace) -> int:
+    """Start the experiment's protocol."""
+    with _console(arguments) as console:
+        result = console.call("start", who=arguments.who)
+    _say(f"protocol started: {result['n_phases']} phases, {result['duration_s']:g} s")
+    return ExitCode.OK
+
+
+def shutdown(arguments: argparse.Namespace) -> int:
+    """End the engine in order."""
+    with _console(arguments) as console:
+        console.call("shutdown")
+    return ExitCode.OK
+
+
+def demo(arguments: argparse.Namespace) -> int:
+    """Run the 2020 experiment on mock instruments."""
+    from app.demo.run import DemoSettings, run_demo  # noqa: PLC0415
+
+    return run_demo(
+        DemoSettings(
+            out=arguments.out,
+            seconds_per_phase=arguments.seconds_per_phase,
+            seed=arguments.seed,
+            recording=arguments.recording,
+            shows_progress=not arguments.no_progress,
+            prints_json=arguments.json,
+        )
+    )
+
+
+def _checked_site(path: Path) -> Site:
+    site = load_site(path)
+    _refuse([f"{path}: {c}" for c in check_site(site) + _rig_conflicts([site])])
+    return site
+
+
+def _refuse(conflicts: list[str]) -> None:
+    if conflicts:
+        raise ConfigError("; ".join(conflicts))
+
+
+def _rig_conflicts(sites: list[Site]) -> list[str]:
+    from app.compose import limit_conflicts  # noqa: PLC0415
+
+    return [sentence for site in sites for sentence in limit_conflicts(site)]
+
+
+def _instruments_answer(path: Path, site: Site) -> bool:
+    from app.compose import probe_instruments  # noqa: PLC0415
+
+    answers = probe_instruments(path, site)
+    for answer in answers:
+        _say(f"site {site.site}, {answer.instrument}: {answer.sentence}")
+    return all(answer.is_well for answer in answers)
+
+
+def _console(arguments: argparse.Namespace) -> ConsoleClient:
+    site = load_site(arguments.site_file)
+    return ConsoleClient(RunFolder(arguments.site_file, site).console_socket)
+
+
+def _ask_for_code(console: ConsoleClient) -> str:
+    """Make a person look at what is going to be armed: the code stands among the facts."""
+    facts: dict[str, Any] = console.call("status")
+    for line in status_lines(facts):
+        _say(line)
+    return input("type the session code to arm: ").strip()
+
+
+def _renew_until_disarmed(console: ConsoleClient) -> int:
+    while True:
+        state = console.call("renew")["gate_state"]
+        if state != "armed":
+            _say(f"no longer armed: {state}")
+            return ExitCode.FAILED
+        time.sleep(RENEW_INTERVAL_S)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - the command line's own voice
+
+
+def _fail(sentence: str, code: ExitCode) -> int:
+    print(f"spikebridge: {sentence}", file=sys.stderr)  # noqa: T201
+    return code

@@ -1,0 +1,100 @@
+"""What a person watches while the demonstration runs."""
+
+import sys
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+BAR_WIDTH = 24
+
+
+class _Site(Protocol):
+    def call(self, command: str) -> dict[str, Any]: ...
+
+
+class Progress:
+    """Writes to standard error, so that standard output stays for `--json`."""
+
+    def __init__(self, *, is_shown: bool) -> None:
+        self._is_shown = is_shown
+        self._has_open_line = False
+
+    def say(self, text: str, *, is_error: bool = False) -> None:
+        """Write one line; errors also when progress is not shown."""
+        self.end_line()
+        if self._is_shown or is_error:
+            print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+    def phase(self, protocol: Mapping[str, Any], now_ns: int, running: Mapping[str, _Site]) -> None:
+        """Draw the bar of the protocol with what the synapses have become."""
+        if not self._is_shown or protocol["phase"] < 0:
+            return
+        length_ns = max(1, protocol["end_ns"] - protocol["started_ns"])
+        done = min(1.0, max(0.0, (now_ns - protocol["started_ns"]) / length_ns))
+        bar = "#" * round(done * BAR_WIDTH)
+        name = f"phase {protocol['phase'] + 1}: {protocol['phase_name']}"
+        self._draw(f"[{bar:<{BAR_WIDTH}}] {name:<26} {_synapse_text(running)}")
+
+    def countdown(self, left_s: float, running: Mapping[str, _Site]) -> None:
+        """Draw how long a recording still plays."""
+        if self._is_shown:
+            self._draw(
+                f"playing the recording, {max(0.0, left_s):4.0f} s  {_synapse_text(running)}"
+            )
+
+    def end_line(self) -> None:
+        """End a line that is being redrawn."""
+        if self._has_open_line:
+            print(file=sys.stderr, flush=True)  # noqa: T201
+            self._has_open_line = False
+
+    def table(self, summary: Mapping[str, Any]) -> None:
+        """Write the phases, the claims and the links as a table."""
+        if not self._is_shown:
+            return
+        for row in summary["phases"]:
+            self.say(_phase_line(row))
+        for claim, holds in (summary["outcome"] or {}).items():
+            self.say(f"  {'yes' if holds else 'NO ':<4} {claim.replace('_', ' ')}")
+        for link in summary["links"]:
+            latency = link["latency_us"]
+            self.say(
+                f"  link {link['from']} -> {link['to']}: {link['n_sent']} sent, "
+                f"{link['n_received']} received, {link['n_lost']} lost, "
+                f"{link['n_duplicated']} duplicated; one way p50 {latency['p50']} us, "
+                f"p99 {latency['p99']} us"
+            )
+        loop = summary["loop_latency_us"]
+        self.say(
+            f"  chip spike received -> stimulation key sent: p50 {loop['p50']} us, "
+            f"p99 {loop['p99']} us, max {loop['max']} us, n {loop['n']}"
+        )
+
+    def _draw(self, text: str) -> None:
+        if sys.stderr.isatty():
+            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)  # noqa: T201
+            self._has_open_line = True
+
+
+def _synapse_text(running: Mapping[str, _Site]) -> str:
+    return ", ".join(
+        f"{synapse['name']} {synapse['resistance_ohm'] / 1e3:.2f} kOhm"
+        for site in running.values()
+        for synapse in site.call("status")["synapses"]
+        if synapse["resistance_ohm"] is not None
+    )
+
+
+def _phase_line(row: Mapping[str, Any]) -> str:
+    synapses = "; ".join(
+        f"{name} {_kilo(s['r_start_ohm'])} -> {_kilo(s['r_end_ohm'])} kOhm, "
+        f"{s['n_ltp']} LTP, {s['n_ltd']} LTD"
+        for name, s in row["synapses"].items()
+    )
+    return (
+        f"  {row['name']:<15} {row['pre_rate_hz']:>4g} Hz: BN {row['n_bn_spikes']} spikes, "
+        f"ANpost {row['n_post_spikes']}; {synapses}"
+    )
+
+
+def _kilo(resistance_ohm: float | None) -> str:
+    return "-" if resistance_ohm is None else f"{resistance_ohm / 1e3:.2f}"

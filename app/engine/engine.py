@@ -1,0 +1,216 @@
+"""The one process of a site: what starts in which order, what ends in which order, and why."""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from app.bridge.bridge import Bridge
+from app.config.experiment import Experiment
+from app.config.site import Site
+from app.console.server import ConsoleServer
+from app.core.acquisition import Acquisition
+from app.core.chip_reader import ChipReader
+from app.core.clock import ClockNs, utc_anchor
+from app.core.spikes import Provenance
+from app.core.worker import Worker
+from app.engine.ledger import Ledger
+from app.engine.protocol_runner import ProtocolRunner
+from app.engine.site_links import SiteLinks
+from app.exit_codes import ExitCode
+from app.recording.errors import RecordingError
+from app.recording.event_log import EventLog
+from app.recording.raw_writer import RawWriter
+from app.recording.session import Session
+from app.safety.actuator_worker import ActuatorWorker
+from app.safety.gate import Gate
+from app.safety.make_safe import CanMakeSafe, make_all_safe
+from app.synapse.device_worker import DeviceWorker
+from app.synapse.network_worker import NetworkWorker
+from drivers.mea.protocol import MeaAmplifier, StreamFormat
+from drivers.safe_state import SafeReport, SafeState
+
+log = logging.getLogger(__name__)
+
+JOIN_LIMIT_S = 3.0
+DRAIN_LIMIT_S = 1.0
+
+
+@dataclass(slots=True)
+class EngineParts:
+    """Everything that the composition root has made and connected, not yet started."""
+
+    site: Site
+    experiment: Experiment | None
+    experiment_hash: str
+    session: Session
+    clock_ns: ClockNs
+    event_log: EventLog
+    ledger: Ledger
+    gate: Gate
+    bridge: Bridge
+    links: SiteLinks
+    instruments: Sequence[CanMakeSafe]
+    provenance: Mapping[str, Provenance]
+    """By instrument: live, mock or playback."""
+    amplifier: MeaAmplifier | None = None
+    stream_format: StreamFormat | None = None
+    acquisition: Acquisition | None = None
+    raw_writer: RawWriter | None = None
+    chip_readers: Sequence[ChipReader] = ()
+    actuators: Mapping[str, ActuatorWorker] = field(default_factory=dict)
+    devices: Sequence[DeviceWorker] = ()
+    network: NetworkWorker | None = None
+    close_instruments: Callable[[], None] = lambda: None
+
+
+class Engine:
+    """Starts sinks before sources, ends sources before sinks, and makes safe on every way out.
+
+    `failed` may be called from any thread with the name of what failed; it trips the Gate at once
+    and wakes `wait`.
+    """
+
+    def __init__(self) -> None:
+        self.parts: EngineParts | None = None
+        self.console: ConsoleServer | None = None
+        self.watch: Worker | None = None
+        self.protocol: ProtocolRunner | None = None
+        self._wake = threading.Event()
+        self._failure = ""
+        self._lock = threading.Lock()
+        self._started: list[Worker] = []
+        self._are_sources_stopped = False
+
+    @property
+    def failure(self) -> str:
+        """Get what failed first; empty while all is well."""
+        return self._failure
+
+    def failed(self, name: str, exc: BaseException) -> None:
+        """Note that a part failed: nothing may move any more, and the engine ends."""
+        with self._lock:
+            self._failure = self._failure or f"{name}: {exc}"
+        parts = self.parts
+        if parts is not None:
+            parts.gate.trip(f"{name} failed: {exc}", parts.clock_ns())
+        self._wake.set()
+
+    def request_exit(self) -> None:
+        """Ask the engine to end in order; safe in a signal handler."""
+        self._wake.set()
+
+    def wait(self) -> None:
+        """Wait until something failed or an exit was asked for."""
+        self._wake.wait()
+
+    def start(self) -> None:
+        """Start every part: record first, sources last."""
+        parts = self._parts()
+        for worker in self._sinks_first():
+            self._started.append(worker)
+            worker.start()
+        can_record = parts.raw_writer is not None and parts.stream_format is not None
+        if can_record and parts.site.is_recording_raw:
+            self.record_raw(is_on=True)
+        parts.ledger.utc()
+
+    def record_raw(self, *, is_on: bool) -> None:
+        """Start or stop the raw recording. Raises `RecordingError` if it cannot be."""
+        parts = self._parts()
+        if parts.raw_writer is None or parts.stream_format is None:
+            raise RecordingError(f"site {parts.site.site} has no amplifier to record")
+        if is_on:
+            parts.raw_writer.start_recording(parts.stream_format)
+        else:
+            parts.raw_writer.stop_recording()
+
+    def start_protocol(self, runner: ProtocolRunner) -> None:
+        """Run a protocol; the caller has made sure that none runs."""
+        self.protocol = runner
+        runner.start()
+
+    def stop_sources(self) -> None:
+        """End what makes events; links and records go on with what is under way. Idempotent."""
+        if self._are_sources_stopped:
+            return
+        self._are_sources_stopped = True
+        parts = self._parts()
+        sources: list[Worker] = [w for w in (self.protocol, parts.acquisition) if w is not None]
+        self._end([*sources, *parts.chip_readers])
+
+    def emergency_stop(self, who: str) -> list[SafeReport]:
+        """Trip here and at every linked site, switch everything off, say what that achieved."""
+        parts = self._parts()
+        parts.gate.emergency_stop(who, parts.clock_ns())
+        parts.links.publish_gate_state()
+        return self.make_safe(f"emergency stop by {who}")
+
+    def reopen_instruments(self) -> None:
+        """After an emergency stop was acknowledged: let instruments take permits again.
+
+        Each is opened again by the thread that owns it; nothing moves before somebody arms.
+        """
+        parts = self._parts()
+        for worker in (*parts.actuators.values(), *parts.devices):
+            worker.request_reopen()
+        if parts.acquisition is not None:
+            parts.acquisition.request_restart()
+
+    def make_safe(self, why: str) -> list[SafeReport]:
+        """Switch everything off and record what that achieved."""
+        parts = self._parts()
+        reports = make_all_safe(parts.instruments)
+        for report in reports:
+            text = f"{report.instrument}: {report.state.value} ({report.detail})"
+            log.warning("make safe (%s): %s", why, text)
+            parts.ledger.note("engine", f"make safe ({why}): {text}")
+        return reports
+
+    def stop(self) -> ExitCode:
+        """End everything in order; return why the engine ended. The way out of every run."""
+        parts = self._parts()
+        parts.gate.disarm("engine", "the engine ends", parts.clock_ns())
+        reports = self.make_safe(self._failure or "the engine ends")
+        self.stop_sources()
+        workers = [parts.network, *parts.devices, *parts.actuators.values()]
+        self._end([w for w in workers if w is not None])
+        parts.links.drain(DRAIN_LIMIT_S)
+        self._end([w for w in (self.watch, self.console, parts.bridge) if w is not None])
+        parts.close_instruments()
+        parts.ledger.utc()
+        self._end([w for w in (parts.raw_writer, parts.event_log) if w is not None])
+        parts.session.close(utc_anchor())
+        if any(report.state is SafeState.FAILED for report in reports):
+            return ExitCode.UNSAFE
+        return ExitCode.WORKER if self._failure else ExitCode.OK
+
+    def _parts(self) -> EngineParts:
+        if self.parts is None:
+            raise RuntimeError("the engine has not been composed")
+        return self.parts
+
+    def _sinks_first(self) -> list[Worker]:
+        parts = self._parts()
+        order: list[Worker | None] = [
+            parts.event_log,
+            parts.raw_writer,
+            parts.network,
+            *parts.actuators.values(),
+            *parts.devices,
+            parts.bridge,
+            self.watch,
+            self.console,
+            *parts.chip_readers,
+            parts.acquisition,
+        ]
+        return [worker for worker in order if worker is not None]
+
+    def _end(self, workers: Sequence[Worker]) -> None:
+        """Stop workers that were started; name each that does not end."""
+        for worker in workers:
+            worker.request_stop()
+        for worker in workers:
+            if not worker.join(JOIN_LIMIT_S):
+                log.error("%s did not end within %g s", worker.name, JOIN_LIMIT_S)
+                self._failure = self._failure or f"{worker.name} did not end"

@@ -1,0 +1,90 @@
+"""What a site does with PSPs for its own neurons: turn each into a job for an actuator."""
+
+from collections.abc import Callable, Mapping
+
+from app.config.experiment import Experiment
+from app.core.spikes import PspRecords
+from app.safety.actuator_worker import ActuatorJob
+from app.safety.requests import Cause, CauseKind
+from app.synapse.network import PROVENANCE_OF_FLAG
+from app.synapse.weights import Target
+
+
+class PspReception:
+    """Maps (post neuron, weight) to an action and queues it. Any thread may call it.
+
+    What cannot be mapped is counted and told to `on_unusable`, never dropped in silence.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        targets: Mapping[int, Target],
+        submit: Mapping[str, Callable[[ActuatorJob], None]],
+        on_unusable: Callable[[str, str], None],
+    ) -> None:
+        self._deadline_ns = {s.id: round(s.deadline_s * 1e9) for s in experiment.synapses}
+        self._post = {s.id: s.post for s in experiment.synapses}
+        self._site = {s.id: s.site for s in experiment.synapses}
+        self._targets = dict(targets)
+        self._submit = dict(submit)
+        self._on_unusable = on_unusable
+        self.n_unusable = 0
+
+    def take(
+        self,
+        site: str,
+        records: PspRecords,
+        *,
+        age_bound_ns: int | None,
+        received_ns: int,
+        pre_offset_ns: Mapping[int, int],
+    ) -> None:
+        """Queue a job for each PSP of a batch that `site` sent.
+
+        Parameters
+        ----------
+        age_bound_ns
+            Upper bound of the batch's own age at `received_ns`; None if not known. Each PSP's
+            bound is this plus what it had gathered before.
+        pre_offset_ns
+            By the number of the pre neuron's site: what turns its times into ours.
+        """
+        for psp in records:
+            synapse = int(psp["synapse"])
+            why = self._why_not(site, synapse, int(psp["post"]), float(psp["weight"]))
+            if why:
+                self.n_unusable += 1
+                self._on_unusable(site, why)
+                continue
+            target = self._targets[int(psp["post"])]
+            age_ns = None
+            if age_bound_ns is not None:
+                age_ns = age_bound_ns + int(psp["age_bound_us"]) * 1000
+            offset_ns = pre_offset_ns.get(int(psp["pre_site"]))
+            pre_ns = int(psp["pre_time_ns"])
+            cause = Cause(
+                kind=CauseKind.PSP,
+                site=site,
+                synapse=synapse,
+                provenance=PROVENANCE_OF_FLAG[int(psp["flags"]) & 3],
+                detail=f"pre spike {int(psp['cause']) >> 16}/{int(psp['cause']) & 0xFFFF}",
+            )
+            job = ActuatorJob(
+                action=target.action_for(float(psp["weight"])),
+                cause=cause,
+                received_ns=received_ns,
+                age_bound_ns=age_ns,
+                deadline_ns=self._deadline_ns[synapse],
+                caused_ns=None if offset_ns is None else pre_ns + offset_ns,
+            )
+            self._submit[target.instrument](job)
+
+    def _why_not(self, site: str, synapse: int, post: int, weight: float) -> str:
+        if self._site.get(synapse) != site:
+            return f"synapse {synapse} is not one of site {site}'s in this experiment"
+        if self._post[synapse] != post or post not in self._targets:
+            return f"synapse {synapse}: neuron {post} is not one that it may drive here"
+        if not (0.0 <= weight <= 1.0):
+            return f"synapse {synapse}: weight {weight} is outside 0 to 1"
+        return ""

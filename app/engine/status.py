@@ -1,0 +1,65 @@
+"""One snapshot of an engine, as plain values for consoles and scripts."""
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+from app.engine.engine import Engine, EngineParts
+
+
+def engine_status(engine: Engine, parts: EngineParts) -> dict[str, Any]:
+    """Return what the engine knows of itself now; every value is JSON."""
+    now_ns = parts.clock_ns()
+    gate = parts.gate.snapshot()
+    acquisition = parts.acquisition
+    status: dict[str, Any] = {
+        "site": parts.site.site,
+        "now_ns": now_ns,
+        "session_folder": str(parts.session.folder),
+        "experiment_hash": parts.experiment_hash,
+        "failure": engine.failure,
+        "gate": {
+            "state": gate.state.value,
+            "since_ns": gate.since_ns,
+            "who": gate.who,
+            "reason": gate.reason,
+            "expires_ns": gate.expires_ns,
+            "stop_epoch": gate.stop_epoch,
+            "n_permits": gate.n_permits,
+            "n_refusals": dict(gate.n_refusals),
+            "last_refusal": gate.last_refusal,
+            "stale_leases": [lease.name for lease in gate.leases if not lease.is_fresh],
+            "blocks": dict(gate.blocks),
+            "frozen": [asdict(frozen) for frozen in gate.frozen_devices],
+        },
+        "event_log": asdict(parts.event_log.status()),
+        "synapses": [asdict(v) for v in parts.network.views] if parts.network else [],
+        "links": parts.links.status(now_ns),
+        "listen_port": parts.links.listen_port,
+        "protocol": asdict(engine.protocol.status) if engine.protocol else None,
+        "amplifier": asdict(acquisition.status) if acquisition else None,
+        "chip_spikes": sum(reader.n_spikes for reader in parts.chip_readers),
+        "n_unusable_psps": parts.links.n_unusable_psps,
+        "devices_waiting": sum(worker.n_waiting for worker in parts.devices),
+    }
+    if parts.raw_writer is not None:
+        raw = parts.raw_writer.status()
+        status["recording"] = {
+            "state": raw.state.value,
+            "n_samples": raw.n_samples,
+            "n_bytes": raw.n_bytes,
+            "n_samples_lost": raw.n_samples_lost,
+            "failure": raw.failure,
+        }
+    return _json_safe(status)  # type: ignore[no-any-return]
+
+
+def _json_safe(value: Any) -> Any:
+    """JSON has no NaN: a figure that is not known is null."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {str(key): _json_safe(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json_safe(inner) for inner in value]
+    return value
