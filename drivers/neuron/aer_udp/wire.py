@@ -1,65 +1,79 @@
-"""The 8-byte event packet of the 2020 experiment: bytes and values. No I/O.
+"""The 8-byte event packet of 2020 (the RAMP standard package): bytes to values. No I/O.
 
-One UDP datagram is one event: two unsigned 32-bit words in network byte order (the "RAMP standard
-package", from the hub program of Serb et al., Sci Rep 10:2590). Word 0 is the sender code (8 bit)
-and the neuron (24 bit), word 1 an auxiliary byte and the time in ticks of 50 us (24 bit).
+Source: the hub program `ProgPanels/UDPmod.py` of arc1_pyqt, removed in 2020; facts only. One UDP
+datagram is one event is two unsigned 32-bit words in network byte order: sender code (8 bits) and
+neuron (24), auxiliary byte (8) and time in ticks of 50 us (24). The hub masked the time it sent
+with 20 bits, so that it wrapped after 52 s; here all 24 are used, 839 s.
 """
 
 import enum
 import struct
 from dataclasses import dataclass
 
-PACKET = struct.Struct("!II")
-TICK_S = 50e-6
-MASK_24 = 0xFF_FFFF
-"""Times wrap after 838.86 s, neurons after 16 777 215. (The original sent 20 bits: 52 s.)"""
+from drivers.errors import InstrumentProtocolError
+
+TICK_NS = 50_000
+N_PACKET_BYTES = 8
+FIELD_MASK = 0xFF_FFFF
+"""Neuron and time have 24 bits."""
+
+_WORDS = struct.Struct("!II")
 
 
-class Sender(enum.IntEnum):
-    """Who made the event."""
+class SenderCode(enum.IntEnum):
+    """Who sent a packet."""
 
     AXON = 65
-    """`A`: a silicon neuron fired (Zurich to hub)."""
+    """`A`: the silicon neurons; their packets name the neuron that fired."""
     DENDRITE = 68
-    """`D`: a biological neuron did something (Padova to hub); aux 0 PSP, 1 and 2 spikes."""
-    SYNAPSE = 83
-    """`S`: drive this neuron with the weight in aux (hub to partner)."""
+    """`D`: the living neurons; the auxiliary byte is the kind of event, 0 to 2."""
     READY = 82
     """`R`: sent once at start by early versions."""
-
-
-class PacketError(Exception):
-    """Bytes that are no event packet."""
+    SYNAPSE = 83
+    """`S`: the hub; its packets name the neuron to drive, the auxiliary byte is the weight."""
 
 
 @dataclass(frozen=True, slots=True)
-class AerPacket:
-    """One event. `aux` is the weight 0..255 of a drive, or the event type of a dendrite."""
+class EventPacket:
+    """One event. `sender` is a `SenderCode` or whatever number came."""
 
-    sender: Sender
+    sender: int
     neuron: int
     aux: int
-    ticks: int
+    """Weight 0 to 255, kind of event, or without meaning: as the sender code says."""
+    n_ticks: int
+    """Hub: its own clock. Others: ticks since their last event or stimulus."""
 
 
-def encode(packet: AerPacket) -> bytes:
-    """Return the datagram. Raises ValueError for a value outside its bits."""
-    for name, value, limit in (
-        ("neuron", packet.neuron, MASK_24),
-        ("aux", packet.aux, 0xFF),
-        ("ticks", packet.ticks, MASK_24),
-    ):
-        if not (0 <= value <= limit):
-            raise ValueError(f"{name} {value} is outside 0 to {limit}")
-    return PACKET.pack(packet.sender << 24 | packet.neuron, packet.aux << 24 | packet.ticks)
+def encode(packet: EventPacket) -> bytes:
+    """Return the 8 bytes of an event.
+
+    Raises `InstrumentProtocolError` for a value that its field cannot hold; nothing is masked.
+    """
+    sender = _fitting("sender", packet.sender, 0xFF)
+    neuron = _fitting("neuron", packet.neuron, FIELD_MASK)
+    aux = _fitting("aux", packet.aux, 0xFF)
+    n_ticks = _fitting("n_ticks", packet.n_ticks, FIELD_MASK)
+    return _WORDS.pack(sender << 24 | neuron, aux << 24 | n_ticks)
 
 
-def decode(data: bytes) -> AerPacket:
-    """Return the event in a datagram. Raises `PacketError`."""
-    if len(data) != PACKET.size:
-        raise PacketError(f"{len(data)} bytes, an event packet has {PACKET.size}")
-    first, second = PACKET.unpack(data)
-    code = first >> 24
-    if code not in set(Sender):
-        raise PacketError(f"unknown sender code {code}")
-    return AerPacket(Sender(code), first & MASK_24, second >> 24, second & MASK_24)
+def decode(datagram: bytes) -> EventPacket:
+    """Return the event in a datagram; any 8 bytes are one.
+
+    Raises `InstrumentProtocolError` for another length.
+    """
+    if len(datagram) != N_PACKET_BYTES:
+        raise InstrumentProtocolError(f"datagram of {len(datagram)} bytes, an event has 8")
+    first, second = _WORDS.unpack(datagram)
+    return EventPacket(
+        sender=first >> 24,
+        neuron=first & FIELD_MASK,
+        aux=second >> 24,
+        n_ticks=second & FIELD_MASK,
+    )
+
+
+def _fitting(name: str, value: int, high: int) -> int:
+    if not (0 <= value <= high):
+        raise InstrumentProtocolError(f"{name} {value!r} of an event, allowed 0 to {high}")
+    return int(value)  # a numpy integer of 8 bits would lose its bits in a shift

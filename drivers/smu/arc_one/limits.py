@@ -1,0 +1,39 @@
+"""What the driver refuses before a byte leaves, whoever permitted it."""
+
+from numbers import Integral
+
+from drivers.errors import SafetyLimitError
+from drivers.permit import Action, PulseDevice
+from drivers.smu.arc_one.settings import ArcOneSettings
+from drivers.smu.protocol import DeviceAddress
+
+
+def check_device(name: str, settings: ArcOneSettings, device: DeviceAddress) -> None:
+    """Accept a device of the array, or raise `SafetyLimitError`."""
+    for word, line, n_lines in (
+        ("word line", device.wordline, settings.n_wordlines),
+        ("bit line", device.bitline, settings.n_bitlines),
+    ):
+        is_number = isinstance(line, Integral) and not isinstance(line, bool)
+        if not (is_number and 1 <= line <= n_lines):
+            raise SafetyLimitError(
+                f"{name}: {word} {line!r}, allowed 1 to {n_lines}; correct the device"
+            )
+
+
+def check_pulse(name: str, settings: ArcOneSettings, action: Action) -> PulseDevice:
+    """Return the action if it is a pulse within the limits, or raise `SafetyLimitError`."""
+    if not isinstance(action, PulseDevice):
+        raise SafetyLimitError(f"{name}: {action!r} is no pulse; ask another instrument")
+    check_device(name, settings, DeviceAddress(action.wordline, action.bitline))
+    if not (0 < abs(action.amplitude_v) <= settings.max_pulse_v):
+        raise SafetyLimitError(
+            f"{name}: pulse of {action.amplitude_v!r} V, allowed up to "
+            f"+-{settings.max_pulse_v:g} V and not 0; choose a smaller pulse"
+        )
+    if not (settings.min_pulse_width_s <= action.width_s <= settings.max_pulse_width_s):
+        raise SafetyLimitError(
+            f"{name}: pulse of {action.width_s!r} s, allowed {settings.min_pulse_width_s:g} to "
+            f"{settings.max_pulse_width_s:g} s; choose another width"
+        )
+    return action
