@@ -6,13 +6,15 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from app.bridge import keys
 from app.config.check import check_experiment, check_site, check_together
 from app.config.experiment import Experiment, experiment_hash
-from app.config.load import ConfigError, is_site_file, load_experiment, load_site
+from app.config.load import ConfigError, is_site_file, load_experiment, load_site, read_bounded
+from app.config.paths import certificate_file, peer_certificate_file
 from app.config.site import Site
 from app.console.client import ConsoleClient, NoEngineError
 from app.console.messages import CommandRefusedError
@@ -57,26 +59,24 @@ def run(arguments: argparse.Namespace) -> int:
 
 def engine(arguments: argparse.Namespace) -> int:
     """Run the engine itself."""
-    from app.compose import run_engine  # noqa: PLC0415
+    from app.compose import EngineFiles  # noqa: PLC0415
+    from app.run_engine import run_engine  # noqa: PLC0415
 
     site = _checked_site(arguments.site_file)
-    experiment = None
+    site_bytes = read_bounded(arguments.site_file)
+    files = EngineFiles(arguments.site_file, site, site_bytes)
     if arguments.experiment is not None:
         experiment = load_experiment(arguments.experiment)
         _refuse(check_experiment(experiment) + check_together(experiment, [site]))
-    return run_engine(
-        arguments.site_file,
-        site,
-        arguments.experiment,
-        experiment,
-        is_mock=arguments.mock,
-        heartbeat_fd=arguments.heartbeat_fd,
-    )
+        files = replace(
+            files, experiment=experiment, experiment_bytes=read_bounded(arguments.experiment)
+        )
+    return run_engine(files, is_mock=arguments.mock, heartbeat_fd=arguments.heartbeat_fd)
 
 
 def safe_off(arguments: argparse.Namespace) -> int:
     """Switch off every output of a site, without an engine."""
-    from app.compose import switch_off  # noqa: PLC0415
+    from app.instruments import switch_off  # noqa: PLC0415
 
     reports = switch_off(arguments.site_file, load_site(arguments.site_file))
     for report in reports:
@@ -128,7 +128,7 @@ def fingerprint(arguments: argparse.Namespace) -> int:
     path: Path = arguments.file
     if path.suffix == ".toml":
         site = load_site(path)
-        path = path.parent / site.key_folder / f"{site.site}.crt"
+        path = certificate_file(path, site)
     _say(keys.fingerprint_text(path))
     return ExitCode.OK
 
@@ -144,17 +144,9 @@ def trust(arguments: argparse.Namespace) -> int:
             f"{arguments.site_file}: no peer {name!r} (peers: {known}); add it under [[peers]], "
             "or name it with --peer"
         )
-    pinned = keys.pin(arguments.certificate, peer_certificate_path(arguments.site_file, site, name))
+    pinned = keys.pin(arguments.certificate, peer_certificate_file(arguments.site_file, site, name))
     _say(f"pinned {name}: {keys.fingerprint_text(pinned)}")
     return ExitCode.OK
-
-
-def peer_certificate_path(site_file: Path, site: Site, peer: str) -> Path:
-    """Return where a peer's pinned certificate lies."""
-    configured = next(p.certificate for p in site.peers if p.site == peer)
-    if configured is not None:
-        return site_file.parent / configured
-    return site_file.parent / site.key_folder / "peers" / f"{peer}.crt"
 
 
 def status(arguments: argparse.Namespace) -> int:
@@ -268,13 +260,13 @@ def _refuse(conflicts: list[str]) -> None:
 
 
 def _rig_conflicts(sites: list[Site]) -> list[str]:
-    from app.compose import limit_conflicts  # noqa: PLC0415
+    from app.instruments import limit_conflicts  # noqa: PLC0415
 
     return [sentence for site in sites for sentence in limit_conflicts(site)]
 
 
 def _instruments_answer(path: Path, site: Site) -> bool:
-    from app.compose import probe_instruments  # noqa: PLC0415
+    from app.instruments import probe_instruments  # noqa: PLC0415
 
     answers = probe_instruments(path, site)
     for answer in answers:

@@ -1,7 +1,413 @@
-"""The composition root: from configuration to a running engine. The only place that sees every
-part, and the only one that knows which driver stands behind a name.
-"""
+"""The composition root: from configuration to an engine whose parts know each other."""
 
+import importlib.metadata
 import logging
+import platform
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from app.bridge.bodies import StreamInfo
+from app.bridge.bridge import Bridge, PeerAddress
+from app.bridge.link import LocalSite
+from app.bridge.tls import TlsIdentity
+from app.config.experiment import Experiment, experiment_hash
+from app.config.paths import certificate_file, key_file, peer_certificate_file, session_root
+from app.config.site import Site
+from app.core.acquisition import Acquisition
+from app.core.chip_reader import ChipReader
+from app.core.clock import clock_identity, monotonic_ns, utc_anchor
+from app.core.detector import Detector, warm_up
+from app.core.input_log import InputLog
+from app.core.spikes import Provenance, PspRecords
+from app.engine.engine import Engine, EngineParts
+from app.engine.ledger import Ledger
+from app.engine.own_events import OwnStream
+from app.engine.reception import PspReception
+from app.engine.site_links import SiteLinks
+from app.engine.synapse_outputs import SynapseOutputs
+from app.engine.watch import leases_of
+from app.engine.wiring import detector_settings, devices_of, electrode_use, targets_of
+from app.instruments import Rig, profiles_of, provenance_of
+from app.recording.event_log import EventLog
+from app.recording.raw_writer import RawWriter
+from app.recording.reader import last_seqs_of_site
+from app.recording.session import Session, create_session
+from app.safety.actuator_worker import ActuatorWorker
+from app.safety.gate import Gate
+from app.safety.profiles import limits_in_force
+from app.synapse.device_worker import DeviceWorker, PulseRecord
+from app.synapse.inputs import DeviceRead, Input, StreamBroken
+from app.synapse.network import SynapseNetwork, site_index
+from app.synapse.network_worker import NetworkWorker
+from drivers.mea.protocol import MeaAmplifier, SampleBlock
+from drivers.permit import Permit
+from drivers.smu.protocol import Reading
 
 log = logging.getLogger(__name__)
+
+AMPLIFIER_STREAM = 0
+"""Number of the amplifier's stream; the chips' follow."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFiles:
+    """The two files an engine was started with, as bytes and as what they say."""
+
+    site_file: Path
+    site: Site
+    site_bytes: bytes
+    experiment: Experiment | None = None
+    experiment_bytes: bytes = b""
+
+
+@dataclass(slots=True)
+class Composition:
+    """Makes the parts in the order in which they need each other. `rig` is open.
+
+    Callbacks name parts that are made later; they are called only once the engine has started.
+    """
+
+    files: EngineFiles
+    rig: Rig
+    engine: Engine
+    is_mock: bool
+    experiment_hash: str = ""
+    session: Session = field(init=False)
+    event_log: EventLog = field(init=False)
+    ledger: Ledger = field(init=False)
+    input_log: InputLog = field(init=False)
+    gate: Gate = field(init=False)
+    provenance: dict[str, Provenance] = field(default_factory=dict)
+    reception: PspReception = field(init=False)
+    actuators: dict[str, ActuatorWorker] = field(default_factory=dict)
+    devices: list[DeviceWorker] = field(default_factory=list)
+    network: NetworkWorker | None = None
+    links: SiteLinks = field(init=False)
+    bridge: Bridge | None = None
+    streams: list[OwnStream] = field(default_factory=list)
+
+    def compose(self) -> EngineParts:
+        """Make everything; start nothing.
+
+        Raises
+        ------
+        KeyFileError
+            A key or certificate is missing or damaged.
+        RecordingError
+            The session folder cannot be made.
+        OSError
+            The listening address cannot be had.
+        """
+        site = self.files.site
+        if self.files.experiment is not None:
+            self.experiment_hash = experiment_hash(self.files.experiment)
+        self.provenance = provenance_of(site, is_mock=self.is_mock)
+        last_seqs = last_seqs_of_site(session_root(self.files.site_file, site), site.site)
+        self._make_record()
+        self._make_gate()
+        self._make_actuators()
+        self._make_devices()
+        self._make_streams()
+        self._make_links(last_seqs)
+        self._make_network()
+        amplifier = next(iter(self.rig.amplifiers.values()), None)
+        raw_writer = self._raw_writer() if amplifier is not None else None
+        return EngineParts(
+            site=site,
+            experiment=self.files.experiment,
+            experiment_hash=self.experiment_hash,
+            session=self.session,
+            clock_ns=monotonic_ns,
+            event_log=self.event_log,
+            ledger=self.ledger,
+            gate=self.gate,
+            bridge=self.bridge,
+            links=self.links,
+            instruments=self.rig.all(),
+            provenance=self.provenance,
+            amplifier=amplifier,
+            stream_format=None if amplifier is None else amplifier.stream_format,
+            acquisition=None if amplifier is None else self._acquisition(amplifier, raw_writer),
+            raw_writer=raw_writer,
+            chip_readers=self._chip_readers(),
+            actuators=self.actuators,
+            devices=self.devices,
+            network=self.network,
+            close_instruments=self.rig.close,
+        )
+
+    # --- record and Gate ----------------------------------------------------------------------
+
+    def _make_record(self) -> None:
+        site = self.files.site
+        self.session = create_session(
+            session_root(self.files.site_file, site),
+            site=site.site,
+            session=secrets.token_hex(16),
+            config=self.files.site_bytes,
+            experiment=self.files.experiment_bytes,
+            experiment_sha256=self.experiment_hash,
+            software=_software(),
+            clock=clock_identity(),
+            anchor=utc_anchor(),
+            limits=limits_in_force(profiles_of(site, self.provenance)),
+        )
+        self.event_log = EventLog(
+            self.session.events_path,
+            on_failure=self.engine.failed,
+            release_reserve=self.session.release_reserve,
+        )
+        self.ledger = Ledger(self.event_log, site.site, monotonic_ns)
+        self.input_log = InputLog(self.ledger.input)
+
+    def _make_gate(self) -> None:
+        site = self.files.site
+        self.gate = Gate(
+            site.site,
+            profiles_of(site, self.provenance),
+            leases_of(bool(site.amplifiers), tuple(peer.site for peer in site.peers)),
+            clock_ns=monotonic_ns,
+            on_audit=self.ledger.audit,
+            on_input=self._gate_input,
+        )
+
+    def _gate_input(self, kind: str, body: Mapping[str, object], now_ns: int) -> None:
+        self.input_log.record(f"gate {kind}", msgspec.msgpack.encode(body), now_ns)
+
+    def _raw_writer(self) -> RawWriter:
+        return RawWriter(
+            self.session.node_folder(),
+            on_failure=self._raw_failed,
+            record=self.event_log.append,
+            release_reserve=self.session.release_reserve,
+        )
+
+    def _raw_failed(self, name: str, exc: BaseException) -> None:
+        """Raw data stopped, which is shown; the experiment and its event log go on."""
+        log.error("%s: %s", name, exc)
+        self.ledger.note("engine", f"{name}: {exc}")
+
+    # --- what moves things --------------------------------------------------------------------
+
+    def _make_actuators(self) -> None:
+        for amplifier in self.rig.amplifiers.values():
+            # After make_safe it is the acquisition's restart that lets it take permits again.
+            self._add_actuator(amplifier.name, amplifier.stimulate, _nothing)
+        for chip in self.rig.chips.values():
+            self._add_actuator(chip.name, chip.drive, chip.open)
+        self.reception = PspReception(
+            () if self.files.experiment is None else self.files.experiment.synapses,
+            targets_of(self.files.site),
+            {name: worker.submit for name, worker in self.actuators.items()},
+            on_unusable=lambda who, why: self.ledger.note(f"link {who}", f"PSP not used: {why}"),
+        )
+
+    def _add_actuator(
+        self, name: str, deliver: Callable[[Permit], int], reopen: Callable[[], None]
+    ) -> None:
+        self.actuators[name] = ActuatorWorker(
+            name,
+            deliver=deliver,
+            reopen=reopen,
+            gate=self.gate,
+            await_audit=self.ledger.await_audit,
+            on_delivery=self.ledger.delivery,
+            clock_ns=monotonic_ns,
+            on_failure=self.engine.failed,
+        )
+
+    def _make_devices(self) -> None:
+        site = self.files.site
+        for smu in site.smus:
+            self.devices.append(
+                DeviceWorker(
+                    self.rig.smus[smu.name],
+                    devices_of(self.files.experiment, site, smu.name),
+                    gate=self.gate,
+                    await_audit=self.ledger.await_audit,
+                    on_reading=partial(self._reading, smu.name),
+                    on_pulse=partial(self._pulse, smu.name),
+                    provenance=self.provenance[smu.name],
+                    max_pulse_lag_ns=round(site.synapses.max_pulse_lag_s * 1e9),
+                    idle_read_interval_ns=round(site.synapses.idle_read_interval_s * 1e9),
+                    min_change=site.synapses.min_change,
+                    clock_ns=monotonic_ns,
+                    on_failure=self.engine.failed,
+                )
+            )
+
+    def _reading(self, smu: str, synapse: int, reading: Reading, why: str) -> None:
+        self.ledger.reading(smu, reading, why)
+        self._submit(DeviceRead(synapse, reading.resistance_ohm))
+
+    def _pulse(self, smu: str, record: PulseRecord) -> None:
+        self.ledger.pulse(smu, record)
+
+    # --- synapses and links -------------------------------------------------------------------
+
+    def _submit(self, item: Input) -> None:
+        if self.network is not None:
+            self.network.submit(item)
+
+    def _make_network(self) -> None:
+        site, experiment = self.files.site, self.files.experiment
+        if experiment is None or not any(s.site == site.site for s in experiment.synapses):
+            return
+        provenance = {d.name: self.provenance[smu.name] for smu in site.smus for d in smu.devices}
+        network = SynapseNetwork(
+            experiment,
+            site.site,
+            provenance,
+            max_wait_ns=round(site.synapses.max_wait_s * 1e9),
+            max_waiting=site.synapses.max_waiting_events,
+        )
+        outputs = SynapseOutputs(
+            site=site.site,
+            ledger=self.ledger,
+            reception=self.reception,
+            send_psps=_no_link if self.bridge is None else self.bridge.send_psps,
+            submit_pulse={
+                synapse: worker.submit
+                for smu, worker in zip(site.smus, self.devices, strict=True)
+                for synapse in devices_of(experiment, site, smu.name)
+            },
+            pre_offsets=self.links.pre_offsets,
+        )
+        self.network = NetworkWorker(
+            network,
+            self.input_log,
+            on_output=outputs.take,
+            clock_ns=monotonic_ns,
+            on_failure=self.engine.failed,
+        )
+
+    def _make_streams(self) -> None:
+        site = self.files.site
+        for amplifier in site.amplifiers:
+            neurons = {n.neuron for n in amplifier.neurons} | {p.post for p in amplifier.patterns}
+            self._add_stream(amplifier.name, neurons)
+        for chip in site.chips:
+            self._add_stream(chip.name, set(chip.neurons))
+
+    def _add_stream(self, instrument: str, neurons: set[int]) -> None:
+        self.streams.append(
+            OwnStream(
+                self.files.site.site,
+                len(self.streams),
+                neurons,
+                self.provenance[instrument],
+                experiment=self.files.experiment,
+                ledger=self.ledger,
+                send=lambda site, batch: self._bridge().send_spikes(site, batch),
+                submit=self._submit,
+            )
+        )
+
+    def _bridge(self) -> Bridge:
+        if self.bridge is None:
+            raise RuntimeError(f"site {self.files.site.site} has no peers to send to")
+        return self.bridge
+
+    def _make_links(self, last_seqs: Mapping[str, int]) -> None:
+        site, experiment = self.files.site, self.files.experiment
+        self.links = SiteLinks(
+            experiment_hash=self.experiment_hash,
+            site_numbers={} if experiment is None else site_index(experiment),
+            ledger=self.ledger,
+            gate=self.gate,
+            reception=self.reception,
+            submit=self._submit,
+            on_peer_stop=self.engine.stopped_by_peer,
+            clock_ns=monotonic_ns,
+        )
+        self.links.set_own_number(site.site)
+        if site.peers:
+            self.bridge = self._make_bridge(last_seqs)
+            self.links.bridge = self.bridge
+
+    def _make_bridge(self, last_seqs: Mapping[str, int]) -> Bridge:
+        site, site_file = self.files.site, self.files.site_file
+        peers = {p.site: peer_certificate_file(site_file, site, p.site) for p in site.peers}
+        identity = TlsIdentity(key_file(site_file, site), certificate_file(site_file, site), peers)
+        streams = tuple(
+            StreamInfo(stream=s.stream, provenance=s.provenance, neurons=s.neurons)
+            for s in self.streams
+        )
+        session = self.session.info.session
+        return Bridge(
+            LocalSite(site.site, session, self.experiment_hash, clock_identity(), streams),
+            identity,
+            tuple(PeerAddress(p.site, p.host, p.port) for p in site.peers),
+            listen=None if site.listen is None else (site.listen.host, site.listen.port),
+            # Sessions are named by 128 random bits, so whose they are need not be kept apart.
+            last_seqs=dict.fromkeys(peers, last_seqs),
+            on_event=self.links.handle,
+            clock_ns=monotonic_ns,
+            on_failure=self.engine.failed,
+        )
+
+    # --- sources ------------------------------------------------------------------------------
+
+    def _acquisition(self, amplifier: MeaAmplifier, raw_writer: RawWriter | None) -> Acquisition:
+        config = self.files.site.amplifiers[0]
+        stream_format = amplifier.stream_format
+        warm_up()
+        stream = self.streams[AMPLIFIER_STREAM]
+        return Acquisition(
+            amplifier,
+            Detector(stream_format, detector_settings(config)),
+            electrode_use(config, stream_format.channel_names),
+            stream=stream.stream,
+            on_block=_ignore_block if raw_writer is None else raw_writer.offer,
+            on_batch=stream.take,
+            on_gap=self._sample_gap,
+            on_mapping=partial(self.ledger.sample_mapping, amplifier.name),
+            clock_ns=monotonic_ns,
+            on_failure=self.engine.failed,
+        )
+
+    def _sample_gap(self, first_sample: int, n_lost: int) -> None:
+        """Record that samples are missing; rules here must not learn over what is not known."""
+        stream = self.streams[AMPLIFIER_STREAM]
+        amplifier = self.files.site.amplifiers[0].name
+        self.ledger.gap(amplifier, first_sample, n_lost)
+        missing = "an unknown number of" if n_lost < 0 else str(n_lost)
+        reason = f"{amplifier}: {missing} samples lost before sample {first_sample}"
+        self._submit(StreamBroken(stream.neurons, reason))
+
+    def _chip_readers(self) -> list[ChipReader]:
+        first = len(self.rig.amplifiers)
+        return [
+            ChipReader(
+                chip,
+                stream=stream.stream,
+                on_batch=stream.take,
+                clock_ns=monotonic_ns,
+                on_failure=self.engine.failed,
+            )
+            for chip, stream in zip(self.rig.chips.values(), self.streams[first:], strict=True)
+        ]
+
+
+def _software() -> dict[str, str]:
+    """Return the versions that a reader of the session may need to know."""
+    names = ("spikebridge", "numpy", "numba", "msgspec", "cryptography")
+    versions = {name: importlib.metadata.version(name) for name in names}
+    return {**versions, "python": platform.python_version(), "platform": platform.platform()}
+
+
+def _nothing() -> None:
+    """Do nothing: there is nothing to reopen."""
+
+
+def _ignore_block(_block: SampleBlock) -> None:
+    """Take a block that nobody records."""
+
+
+def _no_link(site: str, _records: PspRecords, _made_ns: int) -> None:
+    raise RuntimeError(f"PSPs for site {site}, which is no peer")

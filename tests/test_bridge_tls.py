@@ -130,7 +130,7 @@ def test_spikes_and_psps_arrive_once_in_order_with_an_age(folder: Path) -> None:
             a.bridge.send_spikes("b", batch(number))
         psps = np.zeros(3, PSP_RECORD)
         psps["weight"] = 0.5
-        b.bridge.send_psps("a", psps)
+        b.bridge.send_psps("a", psps, time.monotonic_ns())
         got = b.wait_for(is_spikes, 500)
         assert numbers(got) == list(range(1, 501))
         assert [e.seq for e in got] == list(range(1, 501))

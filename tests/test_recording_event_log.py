@@ -193,7 +193,7 @@ def test_ordinary_rows_wait_for_company_and_durable_ones_do_not(
         log.append(NoteRow(3, "a", "in company"))
         assert log.append_durably(request(1)).wait(DEADLINE_S)
         assert committed(session.events_path, "notes") == 3
-        assert committed(session.events_path, "requests") == 1
+        assert committed(session.events_path, "audit") == 1
     finally:
         stop(log)
     assert failures.heard == []

@@ -124,10 +124,13 @@ class Bridge(Worker):
         link = self._peers[site].link
         self._order(lambda now_ns: link.queue_spikes(batch, now_ns))
 
-    def send_psps(self, site: str, records: PspRecords) -> None:
-        """Send PSPs to a site, now or when it is there again (then they stimulate nothing)."""
+    def send_psps(self, site: str, records: PspRecords, made_ns: int) -> None:
+        """Send PSPs to a site, now or when it is there again (then they stimulate nothing).
+
+        `made_ns` is the time to which their age bounds refer.
+        """
         link = self._peers[site].link
-        self._order(lambda now_ns: link.queue_psps(records, now_ns))
+        self._order(lambda now_ns: link.queue_psps(records, now_ns, made_ns))
 
     def recorded(self, site: str, session: str, seq: int) -> None:
         """Note that a peer's frames up to `seq` are in our event log; the next ACK says so."""

@@ -8,6 +8,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from app.bridge import bodies
 from app.bridge.bodies import Heartbeat, Hello, StreamInfo
 from app.bridge.events import (
@@ -128,13 +130,16 @@ class Link:
 
     def queue_spikes(self, batch: SpikeBatch, now_ns: int) -> None:
         """Put a batch of spikes into the outbox, in numbered frames of at most 1024."""
-        for records in _pieces(batch.records):
+        for records in _pieces(_aged(batch.records, now_ns - batch.made_ns)):
             body = bodies.encode_spikes(batch.stream, records, batch.complete_until_ns)
             self._queue(FrameType.SPIKES, body, len(records), now_ns)
 
-    def queue_psps(self, records: PspRecords, now_ns: int) -> None:
-        """Put PSPs into the outbox, in numbered frames of at most 1024."""
-        for piece in _pieces(records):
+    def queue_psps(self, records: PspRecords, now_ns: int, made_ns: int | None = None) -> None:
+        """Put PSPs into the outbox, in numbered frames of at most 1024.
+
+        `made_ns` is the time to which their age bounds refer; without it, now.
+        """
+        for piece in _pieces(_aged(records, 0 if made_ns is None else now_ns - made_ns)):
             self._queue(FrameType.PSPS, bodies.encode_psps(0, piece, now_ns), len(piece), now_ns)
 
     def recorded(self, session: str, seq: int) -> None:
@@ -415,6 +420,16 @@ class Link:
     def _enter(self, state: LinkState, reason: str, now_ns: int) -> StateChanged:
         self.state, self.state_since_ns, self.reason = state, now_ns, reason
         return StateChanged(self.peer, state, reason)
+
+
+def _aged(records: SpikeRecords, waited_ns: int) -> SpikeRecords:
+    """Return the events with what they waited inside this engine added to their age bounds."""
+    if not (len(records) and waited_ns > 0):
+        return records
+    aged = records.copy()
+    bound_us = aged["age_bound_us"].astype(np.uint64) + np.uint64(-(-waited_ns // 1000))
+    aged["age_bound_us"] = np.minimum(bound_us, np.uint64(2**32 - 1))
+    return aged
 
 
 def _pieces(records: SpikeRecords) -> list[SpikeRecords]:

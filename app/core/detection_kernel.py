@@ -167,7 +167,7 @@ def _load(samples: npt.NDArray[np.int16], n_kept: int, k: KernelSettings, s: Ker
         row = s.work[n_kept + i]
         for c in range(n_channels):
             counts = np.int32(samples[i, c])
-            n_saturated += abs(counts) >= k.saturation_counts
+            n_saturated += int(abs(counts) >= k.saturation_counts)
             row[c] = np.float32(counts) * k.scale_uv
     s.cursor[0].n_rail_rows = n_rows if n_saturated else 0
     if n_saturated:

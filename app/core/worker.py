@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 log = logging.getLogger(__name__)
@@ -21,6 +22,8 @@ class Worker:
     def __init__(self, name: str, on_failure: OnFailure) -> None:
         self.name = name
         self.stop_requested = threading.Event()
+        self.last_step_ns = 0
+        """CLOCK_MONOTONIC at the end of the newest step; 0 before the first."""
         self._on_failure = on_failure
         self._thread = threading.Thread(target=self._run, name=name, daemon=False)
 
@@ -59,6 +62,7 @@ class Worker:
             self.prepare()
             while not self.stop_requested.is_set():
                 self.step()
+                self.last_step_ns = time.monotonic_ns()
         except BaseException as exc:  # noqa: BLE001 - the one place: nothing may die unheard
             self._report(exc)
         try:

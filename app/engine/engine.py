@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -48,7 +49,8 @@ class EngineParts:
     event_log: EventLog
     ledger: Ledger
     gate: Gate
-    bridge: Bridge
+    bridge: Bridge | None
+    """None: this site has no peers."""
     links: SiteLinks
     instruments: Sequence[CanMakeSafe]
     provenance: Mapping[str, Provenance]
@@ -81,6 +83,8 @@ class Engine:
         self._lock = threading.Lock()
         self._started: list[Worker] = []
         self._are_sources_stopped = False
+        self._peer_stops: deque[str] = deque()
+        self._is_ending = False
 
     @property
     def failure(self) -> str:
@@ -90,7 +94,7 @@ class Engine:
     def failed(self, name: str, exc: BaseException) -> None:
         """Note that a part failed: nothing may move any more, and the engine ends."""
         with self._lock:
-            self._failure = self._failure or f"{name}: {exc}"
+            self._failure = self._failure or f"{name}: {str(exc) or type(exc).__name__}"
         parts = self.parts
         if parts is not None:
             parts.gate.trip(f"{name} failed: {exc}", parts.clock_ns())
@@ -98,11 +102,32 @@ class Engine:
 
     def request_exit(self) -> None:
         """Ask the engine to end in order; safe in a signal handler."""
+        self._is_ending = True
+        self._wake.set()
+
+    def stopped_by_peer(self, site: str) -> None:
+        """Take the emergency stop of another site: trip now; `wait` switches off.
+
+        Called by the thread of the links, which must not wait for an instrument.
+        """
+        parts = self._parts()
+        parts.gate.trip(f"emergency stop at site {site}", parts.clock_ns())
+        self._peer_stops.append(site)
         self._wake.set()
 
     def wait(self) -> None:
-        """Wait until something failed or an exit was asked for."""
-        self._wake.wait()
+        """Wait until something failed or an exit was asked for; meanwhile obey peers' stops."""
+        while not (self._is_ending or self._failure):
+            self._wake.wait()
+            self._wake.clear()
+            while self._peer_stops:
+                self._switch_off(f"emergency stop at site {self._peer_stops.popleft()}")
+
+    def permanent_workers(self) -> list[Worker]:
+        """Return the workers that run for as long as the engine does, but for its sources' end."""
+        sources = (ProtocolRunner, Acquisition, ChipReader)
+        is_ended = self._are_sources_stopped
+        return [w for w in self._started if not (is_ended and isinstance(w, sources))]
 
     def start(self) -> None:
         """Start every part: record first, sources last."""
@@ -144,7 +169,17 @@ class Engine:
         parts = self._parts()
         parts.gate.emergency_stop(who, parts.clock_ns())
         parts.links.publish_gate_state()
-        return self.make_safe(f"emergency stop by {who}")
+        return self._switch_off(f"emergency stop by {who}")
+
+    def _switch_off(self, why: str) -> list[SafeReport]:
+        """Make safe and stay so: no samples are expected until somebody acknowledges."""
+        parts = self._parts()
+        if parts.acquisition is not None:
+            parts.acquisition.suspend()
+        reports = self.make_safe(why)
+        parts.ledger.arming(parts.gate.snapshot().state.value, "engine", why, parts.clock_ns())
+        parts.links.publish_gate_state()
+        return reports
 
     def reopen_instruments(self) -> None:
         """After an emergency stop was acknowledged: let instruments take permits again.
@@ -152,8 +187,10 @@ class Engine:
         Each is opened again by the thread that owns it; nothing moves before somebody arms.
         """
         parts = self._parts()
-        for worker in (*parts.actuators.values(), *parts.devices):
-            worker.request_reopen()
+        for actuator in parts.actuators.values():
+            actuator.request_reopen()
+        for device in parts.devices:
+            device.request_reopen()
         if parts.acquisition is not None:
             parts.acquisition.request_restart()
 

@@ -1,8 +1,8 @@
 """What a site does with PSPs for its own neurons: turn each into a job for an actuator."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
-from app.config.experiment import Experiment
+from app.config.experiment import Synapse
 from app.core.spikes import PspRecords
 from app.safety.actuator_worker import ActuatorJob
 from app.safety.requests import Cause, CauseKind
@@ -18,14 +18,14 @@ class PspReception:
 
     def __init__(
         self,
-        experiment: Experiment,
+        synapses: Sequence[Synapse],
         targets: Mapping[int, Target],
         submit: Mapping[str, Callable[[ActuatorJob], None]],
         on_unusable: Callable[[str, str], None],
     ) -> None:
-        self._deadline_ns = {s.id: round(s.deadline_s * 1e9) for s in experiment.synapses}
-        self._post = {s.id: s.post for s in experiment.synapses}
-        self._site = {s.id: s.site for s in experiment.synapses}
+        self._deadline_ns = {s.id: round(s.deadline_s * 1e9) for s in synapses}
+        self._post = {s.id: s.post for s in synapses}
+        self._site = {s.id: s.site for s in synapses}
         self._targets = dict(targets)
         self._submit = dict(submit)
         self._on_unusable = on_unusable

@@ -72,6 +72,10 @@ class SiteLinks:
         """Get the port at which peers reach us; None if we do not listen."""
         return None if self.bridge is None else self.bridge.listen_port
 
+    def pre_offsets(self) -> Mapping[int, int]:
+        """Return, by the number of a site on the wire, what turns its times into ours."""
+        return self._pre_offset_ns
+
     @property
     def n_unusable_psps(self) -> int:
         """Get how many PSPs named a synapse, neuron or weight that cannot be."""
@@ -165,6 +169,7 @@ class SiteLinks:
                 seq=event.seq,
                 is_resend=event.is_resend,
                 age_bound_ns=event.age_bound_ns,
+                received_ns=event.received_ns,
             )
         )
 

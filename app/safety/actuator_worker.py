@@ -53,8 +53,9 @@ class Delivery:
 class ActuatorWorker(Worker):
     """Serves one stimulator or neuron chip. Any thread may call `submit`.
 
-    `deliver` is the driver's method that takes a permit, `reopen` lets it after `make_safe`; `await_audit` blocks until the request's
-    audit row is committed and says whether it is.
+    `deliver` is the driver's method that takes a permit; `reopen` makes it take permits again
+    after `make_safe`. `await_audit` blocks until the request's audit row is committed and says
+    whether it is.
     """
 
     def __init__(

@@ -72,6 +72,7 @@ def encode(item: Input) -> tuple[str, bytes]:
             "seq": item.seq,
             "is_resend": item.is_resend,
             "age_bound_ns": item.age_bound_ns,
+            "received_ns": item.received_ns,
         }
         return "spikes", msgspec.msgpack.encode(body)
     return _KIND_OF[type(item)], msgspec.msgpack.encode(item)

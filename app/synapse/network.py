@@ -37,6 +37,8 @@ class SpikeArrival:
     is_resend: bool = False
     age_bound_ns: int | None = 0
     """Upper bound of the batch's age on arrival; None: not known, so never fresh."""
+    received_ns: int | None = None
+    """When it arrived: what it waits here adds to its age. None: decided upon at once."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -163,7 +165,7 @@ class SynapseNetwork:
 
     def spikes(self, arrival: SpikeArrival, now_ns: int) -> list[Output]:
         """Take a batch; return the PSPs it makes and whatever became decidable."""
-        outputs = self._transmit(arrival)
+        outputs = self._transmit(arrival, now_ns)
         for record in arrival.records:
             time_ns = self._clocks.to_ours(arrival.site, int(record["time_ns"]))
             for role, state in self._by_neuron.get(int(record["neuron"]), ()):
@@ -214,7 +216,7 @@ class SynapseNetwork:
     def _touched(self, neurons: Iterable[int]) -> list[tuple[Role, _SynapseState]]:
         return [pair for neuron in neurons for pair in self._by_neuron.get(neuron, ())]
 
-    def _transmit(self, arrival: SpikeArrival) -> list[Output]:
+    def _transmit(self, arrival: SpikeArrival, now_ns: int) -> list[Output]:
         by_site: dict[str, list[tuple[object, ...]]] = {}
         outputs: list[Output] = []
         for index, record in enumerate(arrival.records):
@@ -223,7 +225,7 @@ class SynapseNetwork:
             for role, state in self._by_neuron.get(int(record["neuron"]), ()):
                 if role is not Role.PRE:
                     continue
-                age_ns = _age_ns(arrival, int(record["age_bound_us"]))
+                age_ns = _age_ns(arrival, int(record["age_bound_us"]), now_ns)
                 reason = _why_no_psp(state, arrival.is_resend, age_ns)
                 if reason is not None:
                     outputs.append(PspWithheld(state.synapse.id, int(record["time_ns"]), reason))
@@ -267,10 +269,11 @@ def counts_for_plasticity(role: Role, kind: EventKind) -> bool:
     return kind is not EventKind.PSP_DELIVERED
 
 
-def _age_ns(arrival: SpikeArrival, record_bound_us: int) -> int | None:
+def _age_ns(arrival: SpikeArrival, record_bound_us: int, now_ns: int) -> int | None:
     if arrival.age_bound_ns is None:
         return None
-    return arrival.age_bound_ns + record_bound_us * 1000
+    waited_ns = 0 if arrival.received_ns is None else max(0, now_ns - arrival.received_ns)
+    return arrival.age_bound_ns + record_bound_us * 1000 + waited_ns
 
 
 def _why_no_psp(state: _SynapseState, is_resend: bool, age_ns: int | None) -> str | None:

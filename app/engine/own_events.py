@@ -1,0 +1,65 @@
+"""Where the events of this site's own neurons go: the record, the synapses here, other sites."""
+
+from collections.abc import Callable, Iterable
+
+from app.config.experiment import Experiment
+from app.core.router import Route, StreamRouter
+from app.core.spikes import Provenance, SpikeBatch
+from app.engine.ledger import Ledger
+from app.synapse.network import SpikeArrival
+
+
+def routes_of(experiment: Experiment | None, neurons: Iterable[int]) -> list[Route]:
+    """Return which sites host a synapse that needs one of these neurons, and which ones."""
+    if experiment is None:
+        return []
+    ours = set(neurons)
+    wanted: dict[str, set[int]] = {}
+    for synapse in experiment.synapses:
+        wanted.setdefault(synapse.site, set()).update(ours & {synapse.pre, synapse.post})
+    return [Route(site, frozenset(needed)) for site, needed in wanted.items() if needed]
+
+
+class OwnStream:
+    """One stream of own events. `take` is called by the stream's own thread and never waits."""
+
+    def __init__(
+        self,
+        site: str,
+        stream: int,
+        neurons: Iterable[int],
+        provenance: Provenance,
+        *,
+        experiment: Experiment | None,
+        ledger: Ledger,
+        send: Callable[[str, SpikeBatch], None],
+        submit: Callable[[SpikeArrival], None],
+    ) -> None:
+        self.site = site
+        self.stream = stream
+        self.neurons = tuple(sorted(set(neurons)))
+        self.provenance = provenance
+        self._ledger = ledger
+        self._send = send
+        self._submit = submit
+        self._router = StreamRouter(routes_of(experiment, self.neurons))
+
+    def take(self, batch: SpikeBatch) -> None:
+        """Record a batch, then hand to each site, ours too, what its synapses need."""
+        self._ledger.own_spikes(batch)
+        for site, part in self._router.split(batch).items():
+            if site == self.site:
+                self._submit(self._arrival(part))
+            else:
+                self._send(site, part)
+
+    def _arrival(self, batch: SpikeBatch) -> SpikeArrival:
+        return SpikeArrival(
+            site=self.site,
+            stream=self.stream,
+            neurons=frozenset(self.neurons),
+            provenance=self.provenance,
+            records=batch.records,
+            complete_until_ns=batch.complete_until_ns,
+            received_ns=batch.made_ns,
+        )

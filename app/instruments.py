@@ -1,0 +1,245 @@
+"""From the instruments in `site.toml` to drivers, and to what the Gate must know of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from drivers.mea.intan_rhx.driver import IntanRhx
+from drivers.mea.intan_rhx.settings import IntanRhxSettings
+from drivers.mea.playback.driver import Playback
+
+from app.config.site import (
+    AerUdpChip,
+    ArcOneSmu,
+    IntanRhxAmplifier,
+    PlaybackAmplifier,
+    Site,
+    StimPattern,
+)
+from app.core.clock import monotonic_ns
+from app.core.spikes import Provenance
+from app.mock_rig import with_addresses
+from app.run_folder import RunFolder
+from app.safety.make_safe import make_all_safe
+from app.safety.profiles import (
+    ActuatorProfile,
+    ChipProfile,
+    DeviceArrayProfile,
+    PlaybackProfile,
+    StimulatorProfile,
+    check_profile,
+)
+from drivers.errors import InstrumentError
+from drivers.mea.protocol import CurrentPulse, MeaAmplifier, Pattern
+from drivers.neuron.aer_udp.driver import AerUdp
+from drivers.neuron.aer_udp.settings import AerUdpSettings
+from drivers.safe_state import SafeReport
+from drivers.smu.arc_one.driver import ArcOne
+from drivers.smu.arc_one.settings import ArcOneSettings
+from drivers.smu.arc_one.wire import BAUD_RATE
+from drivers.smu.protocol import DeviceAddress
+from drivers.transport.serial_port import SerialPort
+
+SWITCH_OFF_LIMIT_S = 4.0
+"""Connecting anew takes longer than a driver that is connected needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Whether an instrument answers, in a sentence."""
+
+    instrument: str
+    is_well: bool
+    sentence: str
+
+
+@dataclass(slots=True)
+class Rig:
+    """The drivers of one site, made but not opened."""
+
+    amplifiers: dict[str, MeaAmplifier]
+    smus: dict[str, ArcOne]
+    chips: dict[str, AerUdp]
+
+    def close(self) -> None:
+        """Make every instrument safe and let go of it."""
+        for driver in self.all():
+            driver.close()
+
+    def all(self) -> "list[MeaAmplifier | ArcOne | AerUdp]":
+        """Return every driver."""
+        return [*self.amplifiers.values(), *self.smus.values(), *self.chips.values()]
+
+
+def make_rig(site: Site, folder: Path) -> Rig:
+    """Make the drivers of a site; touches no hardware. `folder` is that of site.toml.
+
+    Raises
+    ------
+    SafetyLimitError
+        A setting is beyond what an instrument can do.
+    """
+    return Rig(
+        amplifiers={a.name: _amplifier(a, folder) for a in site.amplifiers},
+        smus={smu.name: _arc_one(smu) for smu in site.smus},
+        chips={chip.name: _aer_udp(chip) for chip in site.chips},
+    )
+
+
+def open_all(rig: Rig) -> list[InstrumentError]:
+    """Open every driver; return all failures, so that one visit to the rig cures them all."""
+    failures = []
+    for driver in rig.all():
+        try:
+            driver.open()
+        except InstrumentError as exc:
+            failures.append(exc)
+    return failures
+
+
+def probe(rig: Rig) -> list[Answer]:
+    """Ask each instrument whether it answers; opens and closes, changes no output."""
+    answers = []
+    for driver in rig.all():
+        try:
+            driver.open()
+        except InstrumentError as exc:
+            answers.append(Answer(driver.name, is_well=False, sentence=f"does not answer: {exc}"))
+        else:
+            answers.append(Answer(driver.name, is_well=True, sentence="answers"))
+        finally:
+            driver.close()
+    return answers
+
+
+def rig_at_hand(site_file: Path, site: Site) -> Rig:
+    """Return the rig where it is now: in mock mode at the addresses of the running mocks."""
+    addresses = RunFolder(site_file, site).read_addresses()
+    return make_rig(with_addresses(site, addresses), site_file.parent)
+
+
+def probe_instruments(site_file: Path, site: Site) -> list[Answer]:
+    """Ask each instrument of a site whether it answers; see `probe`."""
+    return probe(rig_at_hand(site_file, site))
+
+
+def switch_off(site_file: Path, site: Site) -> list[SafeReport]:
+    """Make every instrument of a site safe, without an engine."""
+    rig = rig_at_hand(site_file, site)
+    reports = make_all_safe(rig.all(), SWITCH_OFF_LIMIT_S)
+    rig.close()
+    return reports
+
+
+def patterns_of(amplifier: IntanRhxAmplifier | PlaybackAmplifier) -> list[Pattern]:
+    """Return the prepared patterns of an amplifier as its driver takes them."""
+    return [_pattern(pattern) for pattern in amplifier.patterns]
+
+
+def profiles_of(site: Site, provenance: dict[str, Provenance]) -> dict[str, ActuatorProfile]:
+    """Return what the Gate must know of each instrument that could move something."""
+    profiles: dict[str, ActuatorProfile] = {}
+    for amplifier in site.amplifiers:
+        profiles[amplifier.name] = _stimulator_profile(amplifier, provenance[amplifier.name])
+    for smu in site.smus:
+        profiles[smu.name] = DeviceArrayProfile(
+            name=smu.name,
+            provenance=provenance[smu.name],
+            devices={DeviceAddress(d.wordline, d.bitline): (d.name, d.limits) for d in smu.devices},
+            read_voltage_v=smu.read_voltage_v,
+        )
+    for chip in site.chips:
+        profiles[chip.name] = ChipProfile(
+            chip.name, provenance[chip.name], chip.neurons, chip.limits
+        )
+    return profiles
+
+
+def provenance_of(site: Site, *, is_mock: bool) -> dict[str, Provenance]:
+    """Return what stands behind each instrument's name: live, mock or playback."""
+    real = Provenance.MOCK if is_mock else Provenance.LIVE
+    known = {i.name: real for i in (*site.amplifiers, *site.smus, *site.chips)}
+    for amplifier in site.amplifiers:
+        if isinstance(amplifier, PlaybackAmplifier):
+            known[amplifier.name] = Provenance.PLAYBACK
+    return known
+
+
+def limit_conflicts(site: Site) -> list[str]:
+    """Return why the Gate could not take charge of this site; an empty list: it can."""
+    profiles = profiles_of(site, provenance_of(site, is_mock=False))
+    return [sentence for profile in profiles.values() for sentence in check_profile(profile)]
+
+
+def _stimulator_profile(
+    amplifier: IntanRhxAmplifier | PlaybackAmplifier, provenance: Provenance
+) -> ActuatorProfile:
+    if isinstance(amplifier, PlaybackAmplifier):
+        return PlaybackProfile(amplifier.name)
+    return StimulatorProfile(
+        name=amplifier.name,
+        provenance=provenance,
+        patterns={pattern.pattern_id: pattern for pattern in patterns_of(amplifier)},
+        electrode_area_um2=amplifier.electrode_area_um2,
+        limits=amplifier.limits,
+        accepts_simulated=amplifier.accepts_simulated,
+    )
+
+
+def _amplifier(amplifier: IntanRhxAmplifier | PlaybackAmplifier, folder: Path) -> MeaAmplifier:
+    if isinstance(amplifier, PlaybackAmplifier):
+        return Playback(amplifier.name, folder / amplifier.folder, is_looping=amplifier.is_looping)
+    used = {channel for pattern in amplifier.patterns for channel in pattern.channels}
+    settings = IntanRhxSettings(
+        host=amplifier.host,
+        command_port=amplifier.command_port,
+        waveform_port=amplifier.waveform_port,
+        spike_port=amplifier.spike_port,
+        channels=amplifier.channels,
+        stim_channels=tuple(channel for channel in amplifier.channels if channel in used),
+    )
+    return IntanRhx(amplifier.name, settings, clock_ns=monotonic_ns)
+
+
+def _arc_one(smu: ArcOneSmu) -> ArcOne:
+    settings = ArcOneSettings(
+        read_voltage_v=smu.read_voltage_v,
+        n_read_cycles=smu.n_read_cycles,
+        n_wordlines=smu.n_wordlines,
+        n_bitlines=smu.n_bitlines,
+        line_pacing_s=smu.line_pacing_s,
+        max_read_voltage_v=max(d.limits.max_read_v for d in smu.devices),
+        max_pulse_v=max(d.limits.max_amplitude_v for d in smu.devices),
+        min_pulse_width_s=min(d.limits.min_width_s for d in smu.devices),
+        max_pulse_width_s=max(d.limits.max_width_s for d in smu.devices),
+    )
+    return ArcOne(smu.name, _serial_opener(smu), settings, clock_ns=monotonic_ns)
+
+
+def _serial_opener(smu: ArcOneSmu) -> Callable[[], SerialPort]:
+    return lambda: SerialPort(smu.port, baud_rate=BAUD_RATE, parity=smu.parity)
+
+
+def _aer_udp(chip: AerUdpChip) -> AerUdp:
+    settings = AerUdpSettings(
+        listen_host=chip.listen_host,
+        listen_port=chip.listen_port,
+        chip_host=chip.chip_host,
+        chip_port=chip.chip_port,
+        neurons=chip.neurons,
+    )
+    return AerUdp(chip.name, settings, clock_ns=monotonic_ns)
+
+
+def _pattern(pattern: StimPattern) -> Pattern:
+    pulse = CurrentPulse(
+        first_amplitude_a=pattern.first_amplitude_a,
+        first_duration_s=pattern.first_duration_s,
+        second_amplitude_a=pattern.second_amplitude_a,
+        second_duration_s=pattern.second_duration_s,
+        interphase_s=pattern.interphase_s,
+        is_negative_first=pattern.is_negative_first,
+        n_pulses=pattern.n_pulses,
+        period_s=pattern.period_s,
+    )
+    return Pattern(pattern.pattern_id, pattern.channels, pulse)

@@ -1,0 +1,158 @@
+"""`spikebridge engine`: one engine's life, from the first connection to the exit code."""
+
+import logging
+import os
+import sys
+from contextlib import ExitStack
+
+from app.bridge.keys import KeyFileError
+from app.compose import Composition, EngineFiles
+from app.config.load import ConfigError
+from app.console.server import ConsoleServer
+from app.core.clock import monotonic_ns
+from app.core.worker import Worker
+from app.engine.engine import Engine, EngineParts
+from app.engine.operator_commands import OperatorCommands
+from app.engine.process import Heartbeat, ParentWatch, ended_by_signals
+from app.engine.watch import (
+    AMPLIFIER_LEASE,
+    AMPLIFIER_LIMIT_NS,
+    CONSOLE_LEASE,
+    EVENT_LOG_LEASE,
+    IsAlive,
+    Watch,
+)
+from app.exit_codes import ExitCode
+from app.instruments import Rig, open_all, patterns_of, rig_at_hand
+from app.recording.errors import RecordingError
+from app.run_folder import RigLock, RunFolder
+from app.safety.leases import link_lease
+from app.safety.make_safe import make_all_safe
+from drivers.errors import InstrumentError
+
+log = logging.getLogger(__name__)
+
+STUCK_NS = 3_000_000_000
+"""A worker whose last step ended longer ago than this does not move any more."""
+
+
+def run_engine(files: EngineFiles, *, is_mock: bool, heartbeat_fd: int | None) -> ExitCode:
+    """Run the engine of a site until it is told to end or something fails."""
+    folder = RunFolder(files.site_file, files.site)
+    folder.make()
+    engine = Engine()
+    with ExitStack() as stack:
+        stack.enter_context(ended_by_signals(engine.request_exit))
+        if heartbeat_fd is None:  # else the supervisor holds the lock, and so do we
+            stack.enter_context(RigLock(folder.lock))
+        rig = rig_at_hand(files.site_file, files.site)
+        stack.callback(rig.close)
+        failures = open_all(rig)
+        if failures:
+            for failure in failures:
+                _say(str(failure))
+            return ExitCode.INSTRUMENT
+        try:
+            _boot(rig, files)
+            parts = Composition(files, rig, engine, is_mock=is_mock).compose()
+        except InstrumentError as exc:
+            _say(str(exc))
+            return ExitCode.INSTRUMENT
+        except (ConfigError, KeyFileError, ValueError) as exc:
+            _say(str(exc))
+            return ExitCode.USAGE
+        except (RecordingError, OSError) as exc:
+            _say(str(exc))
+            return ExitCode.FAILED
+        return _run(engine, parts, folder, heartbeat_fd)
+
+
+def _boot(rig: Rig, files: EngineFiles) -> None:
+    """Switch everything off before anything else, then upload the patterns. Nothing moves."""
+    for report in make_all_safe(rig.all()):
+        log.info("boot: %s: %s (%s)", report.instrument, report.state.value, report.detail)
+    # A driver that was made safe takes no permit until it is opened again.
+    for driver in rig.all():
+        driver.open()
+    for amplifier in files.site.amplifiers:
+        rig.amplifiers[amplifier.name].prepare(patterns_of(amplifier))
+
+
+def _run(
+    engine: Engine, parts: EngineParts, folder: RunFolder, heartbeat_fd: int | None
+) -> ExitCode:
+    commands = OperatorCommands(engine, parts)
+    engine.parts = parts
+    engine.console = ConsoleServer(folder.console_socket, commands.handle, engine.failed)
+    engine.watch = Watch(
+        parts.gate,
+        _lease_sources(parts, commands),
+        _health(engine),
+        beat=Heartbeat(heartbeat_fd).beat,
+        clock_ns=monotonic_ns,
+        on_failure=engine.failed,
+    )
+    parent: Worker | None = None
+    if heartbeat_fd is not None:
+        parent = ParentWatch(engine.request_exit, engine.failed)
+    try:
+        parts.gate.boot_done(monotonic_ns())
+        engine.start()
+        if parent is not None:
+            parent.start()
+        folder.write_json(folder.engine, _facts(parts))
+        engine.wait()
+    except BaseException as exc:  # noqa: BLE001 - whatever it is, everything must be switched off
+        engine.failed("engine", exc)
+    finally:
+        folder.engine.unlink(missing_ok=True)
+        if parent is not None:
+            parent.request_stop()
+        code = engine.stop()
+        if parent is not None:
+            parent.join(1.0)
+    if engine.failure:
+        _say(f"stopped: {engine.failure}")
+    return code
+
+
+def _lease_sources(parts: EngineParts, commands: OperatorCommands) -> dict[str, IsAlive]:
+    sources: dict[str, IsAlive] = {
+        EVENT_LOG_LEASE: lambda _now_ns: parts.event_log.is_writable,
+        CONSOLE_LEASE: commands.renew_unattended,
+    }
+    acquisition = parts.acquisition
+    if acquisition is not None:
+        sources[AMPLIFIER_LEASE] = lambda now_ns: (
+            now_ns - acquisition.status.last_block_ns <= AMPLIFIER_LIMIT_NS
+        )
+    for peer in parts.site.peers:
+        sources[link_lease(peer.site)] = _link_is_fresh(parts, peer.site)
+    return sources
+
+
+def _link_is_fresh(parts: EngineParts, peer: str) -> IsAlive:
+    return lambda now_ns: parts.links.is_fresh(peer, now_ns)
+
+
+def _health(engine: Engine) -> dict[str, IsAlive]:
+    def all_move(now_ns: int) -> bool:
+        return all(
+            worker.is_alive and now_ns - worker.last_step_ns < STUCK_NS
+            for worker in engine.permanent_workers()
+        )
+
+    return {"workers": all_move}
+
+
+def _facts(parts: EngineParts) -> dict[str, object]:
+    return {
+        "pid": os.getpid(),
+        "site": parts.site.site,
+        "listen_port": parts.links.listen_port,
+        "session_folder": str(parts.session.folder),
+    }
+
+
+def _say(sentence: str) -> None:
+    print(f"spikebridge: {sentence}", file=sys.stderr)  # noqa: T201 - for whoever started it
