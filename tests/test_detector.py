@@ -516,7 +516,7 @@ def test_a_gap_with_a_step_gives_no_event_and_is_reported(n_lost: int) -> None:
     x = noise_uv(2.0, 2) + 1000.0
     x[20_000:] -= 4000.0
     add_spikes(x, 0, [19_995], -200.0)
-    add_spikes(x, 1, [20_200], -200.0)
+    add_spikes(x, 1, [20_200], -100.0)
     samples = counts(x)
     detector = Detector(stream(2), DetectorSettings(**QUICK, polarity="both"))
     before = detector.process(SampleBlock(samples[:20_000], 0, 0, 0))
@@ -544,7 +544,7 @@ def test_a_restarted_counter_is_a_gap_and_leaves_nothing_in_a_far_future() -> No
     detector.process(SampleBlock(samples[:0], 1_060_000, 0, 0))
     result = detector.process(SampleBlock(counts(x), 0, -1, 0))
     assert result.has_gap
-    assert result.end_sample == 20_000 - 10
+    assert result.end_sample == 20_000 - 14
     assert abs(result.spikes[-1]["sample_index"] - 15_000) < 5
 
 
@@ -606,8 +606,8 @@ def test_bad_channels_are_silent_and_do_not_count_for_the_veto() -> None:
 # Edges of the interface
 
 
-def test_look_ahead_is_half_a_millisecond_by_default() -> None:
-    assert Detector(stream(1), DetectorSettings()).look_ahead_s == 0.0005
+def test_look_ahead_is_seven_tenths_of_a_millisecond_by_default() -> None:
+    assert Detector(stream(1), DetectorSettings()).look_ahead_s == 0.0007
 
 
 def test_blocks_of_another_shape_are_refused() -> None:

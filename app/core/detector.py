@@ -31,8 +31,8 @@ class DetectionFlag(enum.IntFlag):
 class DetectorSettings:
     """How spikes are found. Thresholds are magnitudes; times become whole samples.
 
-    The look-ahead, and so the latency, is the largest of `event_delay_s`, `trough_window_s` and
-    `blank_before_s + coincidence_window_s`.
+    The look-ahead, and so the latency, is `blank_before_s` plus the largest of `event_delay_s`,
+    `trough_window_s` and `coincidence_window_s`: a stimulus blanks what lies before it, too.
     """
 
     band_hz: tuple[float, float] = (300.0, 6000.0)
@@ -397,7 +397,7 @@ def _kernel_settings(
         n_dead_time=n_dead_time,
         n_trough=n_trough,
         n_coincidence=n_coincidence,
-        n_hold=max(n_trough, n_before + n_coincidence, n(settings.event_delay_s)),
+        n_hold=n_before + max(n_trough, n_coincidence, n(settings.event_delay_s)),
         coincidence_fraction=float(settings.coincidence_fraction),
         n_channels_for_veto=settings.n_channels_for_veto,
         is_negative_searched=settings.polarity != "pos",
