@@ -38,7 +38,7 @@ class EventLoop:
 
     def forget(self, source: Any) -> None:
         """Watch `source` no longer; no effect if it was not watched. Call it before closing."""
-        if source in self._selector.get_map():
+        if source in (self._selector.get_map() or {}):  # none after the end of `run`
             self._selector.unregister(source)
 
     def call_after_s(self, delay_s: float, action: Action) -> None:
