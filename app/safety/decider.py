@@ -26,6 +26,7 @@ from app.safety.inputs import (
 from app.safety.leases import Lease, link_lease
 from app.safety.profiles import (
     ActuatorProfile,
+    ChipProfile,
     DeviceArrayProfile,
     StimulatorProfile,
     check_profile,
@@ -103,18 +104,24 @@ class Decider:
     def __init__(
         self, site: str, actuators: Mapping[str, ActuatorProfile], leases: Iterable[Lease]
     ) -> None:
-        sentences = [s for name, p in actuators.items() for s in check_profile(p, name)]
+        sentences = [s for profile in actuators.values() for s in check_profile(profile)]
+        sentences += [
+            f"{name}: its profile is named {profile.name}; name both alike"
+            for name, profile in actuators.items()
+            if profile.name != name
+        ]
         if sentences:
             raise ValueError("; ".join(sentences))
         self.site = site
         self.profiles = dict(actuators)
-        self.arming = Arming(site, leases, [p.provenance for p in self.profiles.values()])
+        provenances = {name: profile.provenance for name, profile in self.profiles.items()}
+        self.arming = Arming(site, leases, provenances)
         self.limits_version = hashlib.sha256(limits_in_force(self.profiles)).hexdigest()
         self.chain = AuditChain()
         self.arrays: dict[str, DeviceArrayJudge] = {}
         self._judges: dict[str, ActuatorJudge] = {}
-        for name, profile in self.profiles.items():
-            self._judges[name] = self._make_judge(name, profile)
+        for profile in self.profiles.values():
+            self._add_judge(profile)
         self.n_requests = 0
         self.n_permits = 0
         self.n_refusals: Counter[RefusalReason] = Counter()
@@ -151,13 +158,15 @@ class Decider:
         """Say whether an instrument has a device at an address."""
         return instrument in self.arrays and self.arrays[instrument].knows(address)
 
-    def _make_judge(self, name: str, profile: ActuatorProfile) -> ActuatorJudge:
+    def _add_judge(self, profile: ActuatorProfile) -> None:
+        # A playback has none: what is asked of it is refused before anybody judges it.
         if isinstance(profile, StimulatorProfile):
-            return StimulatorJudge(profile)
-        if isinstance(profile, DeviceArrayProfile):
-            self.arrays[name] = DeviceArrayJudge(profile)
-            return self.arrays[name]
-        return ChipJudge(profile)
+            self._judges[profile.name] = StimulatorJudge(profile)
+        elif isinstance(profile, DeviceArrayProfile):
+            self.arrays[profile.name] = DeviceArrayJudge(profile)
+            self._judges[profile.name] = self.arrays[profile.name]
+        elif isinstance(profile, ChipProfile):
+            self._judges[profile.name] = ChipJudge(profile)
 
     def _array(self, event: ReadingNoted | Freeze) -> tuple[DeviceArrayJudge, DeviceAddress]:
         return self.arrays[event.instrument], DeviceAddress(event.wordline, event.bitline)

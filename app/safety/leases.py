@@ -47,7 +47,8 @@ class LeaseWatch:
         """
         self._check(name)
         was_stale = name not in self._renewed_ns
-        self._renewed_ns[name] = now_ns
+        # Of two threads that renew, the one with the older clock value may come last.
+        self._renewed_ns[name] = max(now_ns, self._renewed_ns.get(name, now_ns))
         return was_stale
 
     def lose(self, name: str) -> bool:

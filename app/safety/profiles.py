@@ -53,13 +53,26 @@ class ChipProfile:
     limits: ChipLimits
 
 
-ActuatorProfile = StimulatorProfile | DeviceArrayProfile | ChipProfile
+@dataclass(frozen=True, slots=True)
+class PlaybackProfile:
+    """An amplifier that plays a recording: it moves nothing, and every request to it is refused."""
+
+    name: str
+
+    @property
+    def provenance(self) -> Provenance:
+        """Get what stands behind it: a recording."""
+        return Provenance.PLAYBACK
 
 
-def check_profile(profile: ActuatorProfile, name: str) -> list[str]:
-    """Return why the Gate cannot take charge of the instrument `name`; an empty list: it can."""
-    if profile.name != name:
-        return [f"{name}: its profile is named {profile.name}; name both alike"]
+ActuatorProfile = StimulatorProfile | DeviceArrayProfile | ChipProfile | PlaybackProfile
+"""What the Gate takes charge of; a playback is in it so that its refusals have a reason."""
+
+
+def check_profile(profile: ActuatorProfile) -> list[str]:
+    """Return why the Gate cannot take charge of this instrument; an empty list: it can."""
+    if isinstance(profile, PlaybackProfile):
+        return []
     if isinstance(profile, StimulatorProfile):
         sentences = check_limits(profile.limits, profile.name)
         sentences += [
@@ -108,4 +121,10 @@ def _builtins(profile: ActuatorProfile) -> object:
             for address, (name, limits) in sorted(profile.devices.items())
         ]
         return ["devices", profile.name, profile.provenance, profile.read_voltage_v, devices]
-    return [type(profile).__name__, profile]
+    if isinstance(profile, StimulatorProfile):
+        patterns = [pattern for _, pattern in sorted(profile.patterns.items())]
+        terms = (profile.electrode_area_um2, profile.accepts_simulated, profile.limits)
+        return ["stimulator", profile.name, profile.provenance, *terms, patterns]
+    if isinstance(profile, PlaybackProfile):
+        return ["playback", profile.name]
+    return ["chip", profile.name, profile.provenance, sorted(profile.neurons), profile.limits]

@@ -49,7 +49,7 @@ class Request:
 
 
 class RefusalReason(enum.StrEnum):
-    """Why not, in one short word that counters and figures use."""
+    """Why not, in a few words that counters and figures use."""
 
     # the Gate as a whole
     BOOT = "boot"
@@ -57,7 +57,7 @@ class RefusalReason(enum.StrEnum):
     TRIPPED = "tripped"
     ARM_EXPIRED = "arm expired"
     # the request
-    PLAYBACK = "playback"
+    PLAYBACK = "playback cannot stimulate"
     UNKNOWN_INSTRUMENT = "unknown instrument"
     UNKNOWN_TARGET = "unknown target"
     MALFORMED = "malformed"

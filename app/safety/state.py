@@ -1,7 +1,7 @@
 """The arming state machine: who may let things move, since when, and what ends it."""
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from app.core.spikes import Provenance
 from app.safety.ceilings import MAX_ARMING_NS
@@ -50,7 +50,7 @@ class Arming:
     """
 
     def __init__(
-        self, site: str, leases: Iterable[Lease], provenances: Iterable[Provenance]
+        self, site: str, leases: Iterable[Lease], provenances: Mapping[str, Provenance]
     ) -> None:
         self.site = site
         self.state = GateState.BOOT
@@ -64,7 +64,7 @@ class Arming:
         self.leases = {lease.name: lease for lease in leases}
         self.fresh: set[str] = set()
         self.blocks: dict[str, str] = {}
-        self._provenances = tuple(provenances)
+        self._provenances = dict(provenances)
         self._is_booted = False
 
     def apply(self, event: StateInput, now_ns: int) -> Refusal | None:
@@ -164,16 +164,19 @@ class Arming:
         return None
 
     def _refuse_actuators(self, event: Arm) -> Refusal | None:
-        if not any(p is not Provenance.PLAYBACK for p in self._provenances):
+        playing = sorted(n for n, p in self._provenances.items() if p is Provenance.PLAYBACK)
+        if len(playing) == len(self._provenances):
+            found = f"{', '.join(playing)}: playback cannot stimulate" if playing else "none at all"
             return self._refuse(
                 RefusalReason.NO_ACTUATOR,
-                "no instrument that could move anything",
-                "with a real or a mock one; a playback moves nothing",
+                f"no instrument that could move anything ({found})",
+                "with a real or a mock one",
             )
-        if event.by_program and any(p is not Provenance.MOCK for p in self._provenances):
+        live = sorted(n for n, p in self._provenances.items() if p is Provenance.LIVE)
+        if event.by_program and live:
             return self._refuse(
                 RefusalReason.NOT_ENTITLED,
-                "a program asks to arm instruments that are not all mocks",
+                f"a program asks to arm live instruments ({', '.join(live)})",
                 "a program on mocks alone; a person must arm this site",
             )
         return None

@@ -1,0 +1,298 @@
+"""What an electrode may receive and how often."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from app.config.limits import StimulationLimits
+from app.safety.requests import CauseKind, RefusalReason
+from app.safety.stimulation_limits import judge_pattern
+from app.safety.stimulator_judge import StimulatorJudge
+from drivers.mea.protocol import Pattern
+from drivers.permit import DriveNeuron, Permit, Stimulate
+from tests.test_gate_rig import MS, PULSE, SECOND, armed_rig, stimulator
+
+AREA_UM2 = 100_000.0
+LIMITS = StimulationLimits()
+NUMBERS = [
+    "first_amplitude_a",
+    "first_duration_s",
+    "second_amplitude_a",
+    "second_duration_s",
+    "interphase_s",
+    "period_s",
+    "n_pulses",
+]
+
+
+def verdict(limits=LIMITS, area_um2=AREA_UM2, channels=("A-000",), **changes):
+    pattern = Pattern(1, channels, replace(PULSE, **changes))
+    refusal = judge_pattern("mea", pattern, limits, area_um2)
+    if refusal is None:
+        return None
+    assert refusal.sentence.startswith("mea, pattern 1: ")
+    assert "allowed" in refusal.sentence
+    return refusal.reason
+
+
+def both(**changes):
+    """The same change for both phases."""
+    return {
+        f"{phase}_{name}": value for phase in ("first", "second") for name, value in changes.items()
+    }
+
+
+def up(value):
+    return math.nextafter(value, math.inf)
+
+
+def down(value):
+    return math.nextafter(value, -math.inf)
+
+
+def test_a_careful_pattern_passes():
+    assert verdict() is None
+
+
+@pytest.mark.parametrize("field", NUMBERS)
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, True])
+def test_no_number_may_be_none(field, bad):
+    assert verdict(**{field: bad}) is RefusalReason.MALFORMED
+
+
+@pytest.mark.parametrize("field", NUMBERS)
+@pytest.mark.parametrize("bad", [-1e-6, -1])
+def test_no_number_may_be_negative(field, bad):
+    is_meaningless = field == "period_s"
+    refused = verdict(**{field: bad, **({"n_pulses": 2} if is_meaningless else {})})
+    assert refused is not None
+
+
+def test_a_count_is_whole_and_a_channel_stands_once():
+    assert verdict(n_pulses=1.0) is RefusalReason.MALFORMED
+    assert verdict(channels=("A-000", "A-000")) is RefusalReason.MALFORMED
+
+
+@pytest.mark.parametrize("phase", ["first", "second"])
+def test_current_of_each_phase(phase):
+    other = {"first_duration_s": 100e-6, "second_duration_s": 100e-6}
+    assert verdict(**both(amplitude_a=3e-6), **other) is None
+    field = f"{phase}_amplitude_a"
+    assert verdict(**{field: up(3e-6)}) is RefusalReason.CURRENT
+    assert verdict(**{field: 0.0}) is RefusalReason.CURRENT
+
+
+def test_charge_per_phase_at_its_limit_and_above():
+    limits = StimulationLimits(max_charge_per_phase_c=0.4e-9)
+    assert verdict(limits) is None
+    assert verdict(limits, **both(duration_s=200.001e-6)) is RefusalReason.CHARGE
+    # The second phase alone too much; the first is judged before the balance is.
+    assert verdict(limits, second_duration_s=201e-6) is RefusalReason.CHARGE
+
+
+def test_three_microamperes_for_a_millisecond_are_three_nanocoulombs():
+    assert verdict(**both(amplitude_a=3e-6, duration_s=1e-3), area_um2=1e6) is None
+
+
+def test_charge_density_counts_the_area_and_the_larger_phase():
+    # 0.4 nC on 400 um2 is 1 C/m2, the limit.
+    assert verdict(area_um2=400.0) is None
+    assert verdict(area_um2=399.9) is RefusalReason.CHARGE_DENSITY
+    larger_second = {"second_duration_s": 201e-6}
+    assert verdict(area_um2=400.0, **larger_second) is RefusalReason.CHARGE_DENSITY
+    # safety.md's table: 3 nC on a 30 um disc is 424 uC/cm2.
+    refused = judge_pattern(
+        "mea",
+        Pattern(1, ("A-000",), replace(PULSE, **both(amplitude_a=3e-6, duration_s=1e-3))),
+        LIMITS,
+        707.0,
+    )
+    assert "4.243 C/m2" in refused.sentence
+
+
+@pytest.mark.parametrize(
+    ("second_s", "is_balanced"), [(202e-6, 1), (198e-6, 1), (202.1e-6, 0), (197.9e-6, 0)]
+)
+def test_balance_within_one_percent_either_way(second_s, is_balanced):
+    expected = None if is_balanced else RefusalReason.BALANCE
+    assert verdict(second_duration_s=second_s) is expected
+
+
+def test_a_monophasic_pulse_is_refused():
+    assert verdict(second_amplitude_a=0.0) is RefusalReason.CURRENT
+    assert verdict(second_duration_s=0.0) is RefusalReason.CHARGE
+
+
+@pytest.mark.parametrize("phase", ["first", "second"])
+def test_phase_width(phase):
+    field = f"{phase}_duration_s"
+    loose = StimulationLimits(max_imbalance=0.05, reason="r", confirmed_by="c")
+    small = both(amplitude_a=1e-6)
+    assert verdict(**small, **both(duration_s=20e-6)) is None
+    assert (
+        verdict(loose, **small, **{**both(duration_s=20e-6), field: down(20e-6)})
+        is RefusalReason.PHASE_WIDTH
+    )
+    assert verdict(**small, **both(duration_s=1e-3), area_um2=1e6) is None
+    wide = {**both(duration_s=1e-3), field: up(1e-3)}
+    assert verdict(loose, **small, **wide, area_um2=1e6) is RefusalReason.PHASE_WIDTH
+
+
+def test_pulses_per_trigger():
+    assert verdict(n_pulses=10) is None
+    assert verdict(n_pulses=11) is RefusalReason.N_PULSES
+    assert verdict(n_pulses=0) is RefusalReason.N_PULSES
+
+
+def test_electrodes_of_one_pattern():
+    assert verdict(channels=("a", "b", "c", "d")) is None
+    assert verdict(channels=("a", "b", "c", "d", "e")) is RefusalReason.N_ELECTRODES
+    assert verdict(channels=()) is RefusalReason.N_ELECTRODES
+
+
+def test_a_trigger_ends_by_itself_within_a_second():
+    assert verdict(interphase_s=5e-3) is None
+    assert verdict(interphase_s=up(5e-3)) is RefusalReason.DURATION
+    assert verdict(n_pulses=2, period_s=0.9996) is None
+    assert verdict(n_pulses=2, period_s=0.9997) is RefusalReason.DURATION
+    assert verdict(n_pulses=2, period_s=399e-6) is RefusalReason.DURATION
+    assert verdict(n_pulses=1, period_s=0.0) is None
+
+
+def test_the_gate_refuses_a_bad_pattern_with_its_own_word():
+    loud = replace(PULSE, **both(amplitude_a=3.1e-6, duration_s=100e-6))
+    rig = armed_rig(stimulator(patterns={1: Pattern(1, ("A-000",), loud)}))
+    refusal = rig.ask(Stimulate(1))
+    assert refusal.reason is RefusalReason.CURRENT
+    assert "3.1 uA" in refusal.sentence
+    assert "3 uA" in refusal.sentence
+
+
+def limited(**limits):
+    values = {"min_interval_s": 1e-3, "reason": "test", "confirmed_by": "nobody", **limits}
+    return armed_rig(stimulator(limits=StimulationLimits(**values)))
+
+
+def test_interval_of_one_electrode():
+    rig = armed_rig()
+    assert rig.reason(Stimulate(1)) is None
+    rig.now_ns += 5 * MS - 1
+    assert rig.reason(Stimulate(1)) is RefusalReason.INTERVAL
+    assert rig.reason(Stimulate(2)) is None
+    rig.now_ns += 1
+    assert rig.reason(Stimulate(1)) is None
+
+
+def test_no_trigger_before_the_train_before_it_has_ended():
+    train = replace(PULSE, n_pulses=3, period_s=0.01)
+    rig = armed_rig(stimulator(patterns={1: Pattern(1, ("A-000",), train)}))
+    assert rig.reason(Stimulate(1)) is None
+    rig.now_ns += 20_399_999
+    assert rig.reason(Stimulate(1)) is RefusalReason.INTERVAL
+    rig.now_ns += 1
+    assert rig.reason(Stimulate(1)) is None
+
+
+def test_electrodes_of_several_patterns_at_once():
+    rig = armed_rig()
+    assert rig.reason(Stimulate(3)) is None
+    assert rig.reason(Stimulate(2)) is RefusalReason.N_ELECTRODES
+    assert rig.reason(Stimulate(1)) is None
+    rig.now_ns += 399_999
+    assert rig.reason(Stimulate(2)) is RefusalReason.N_ELECTRODES
+    rig.now_ns += 1
+    assert rig.reason(Stimulate(2)) is None
+
+
+def test_rate_of_one_electrode_whatever_the_cause():
+    rig = limited(max_per_second=3)
+    operator = {"kind": CauseKind.OPERATOR}
+    for _ in range(3):
+        assert rig.reason(Stimulate(1), **operator) is None
+        rig.now_ns += 10 * MS
+    assert rig.reason(Stimulate(1), **operator) is RefusalReason.RATE
+    assert rig.reason(Stimulate(2), **operator) is None
+    rig.pass_time(SECOND - 30 * MS - 1)
+    assert rig.reason(Stimulate(1), **operator) is RefusalReason.RATE
+    rig.now_ns += 1
+    assert rig.reason(Stimulate(1), **operator) is None
+    assert rig.reason(Stimulate(1), **operator) is RefusalReason.INTERVAL
+
+
+@pytest.mark.parametrize(
+    ("cause", "is_remote"),
+    [
+        ({"kind": CauseKind.PSP}, True),
+        ({"kind": CauseKind.RULE}, True),
+        ({"kind": CauseKind.PROTOCOL}, False),
+        ({"kind": CauseKind.OPERATOR}, False),
+        ({"kind": CauseKind.PROTOCOL, "site": "zurich"}, True),
+        ({"kind": CauseKind.OPERATOR, "site": "zurich"}, True),
+    ],
+)
+def test_remote_rate_counts_spikes_and_other_sites(cause, is_remote):
+    rig = limited(max_remote_per_second=2)
+    for _ in range(2):
+        assert rig.reason(Stimulate(1), **cause) is None
+        rig.now_ns += 10 * MS
+    expected = RefusalReason.REMOTE_RATE if is_remote else None
+    assert rig.reason(Stimulate(1), **cause) is expected
+    rig.now_ns += 10 * MS
+    # The other causes have their own room.
+    assert rig.reason(Stimulate(1), kind=CauseKind.OPERATOR) is None
+    assert rig.reason(Stimulate(2), **cause) is None
+
+
+def test_culture_rate_counts_one_for_a_trigger_of_several_electrodes():
+    rig = limited(max_culture_remote_per_second=3)
+    for pattern in (3, 2, 1):
+        assert rig.reason(Stimulate(pattern)) is None
+        rig.now_ns += 10 * MS
+    assert rig.reason(Stimulate(1)) is RefusalReason.CULTURE_RATE
+    assert rig.reason(Stimulate(1), kind=CauseKind.PROTOCOL) is None
+    rig.pass_time(SECOND - 30 * MS)
+    assert rig.reason(Stimulate(1)) is None
+
+
+def test_hour_dose():
+    rig = limited(max_triggers_per_hour=3)
+    for _ in range(3):
+        assert rig.reason(Stimulate(1)) is None
+        rig.pass_time(10 * SECOND)
+    assert rig.reason(Stimulate(1)) is RefusalReason.DOSE
+    assert rig.reason(Stimulate(2)) is None
+
+
+def test_refused_triggers_do_not_count():
+    rig = limited(max_per_second=2)
+    assert rig.reason(Stimulate(1)) is None
+    for _ in range(10):
+        assert rig.reason(Stimulate(1)) is RefusalReason.INTERVAL
+    rig.now_ns += 10 * MS
+    assert rig.reason(Stimulate(1)) is None
+
+
+@pytest.mark.parametrize(
+    ("n", "expected"), [(0, None), (8, None), (9, RefusalReason.QUEUE), (-1, RefusalReason.QUEUE)]
+)
+def test_queue(n, expected):
+    assert armed_rig().reason(Stimulate(1), queue_length=n) is expected
+
+
+def test_the_judge_takes_only_its_own_actions():
+    judge = StimulatorJudge(stimulator())
+    with pytest.raises(TypeError):
+        judge.count(DriveNeuron(7, 1), is_spike_caused=True, now_ns=0)
+
+
+def test_a_permit_dies_after_20_ms_and_serves_once():
+    rig = armed_rig()
+    permit = rig.ask(Stimulate(1))
+    assert isinstance(permit, Permit)
+    assert permit.spend("mea") == Stimulate(1)
+    rig.now_ns += 5 * MS
+    permit = rig.ask(Stimulate(1))
+    rig.now_ns += 20 * MS + 1
+    with pytest.raises(Exception, match="expired"):
+        permit.spend("mea")
