@@ -42,7 +42,7 @@ from app.safety.gate import Gate
 from app.safety.profiles import limits_in_force
 from app.synapse.device_worker import DeviceWorker, PulseRecord
 from app.synapse.inputs import DeviceRead, Input, StreamBroken
-from app.synapse.network import SynapseNetwork, site_index
+from app.synapse.network import SynapseNetwork
 from app.synapse.network_worker import NetworkWorker
 from drivers.mea.protocol import MeaAmplifier, SampleBlock
 from drivers.permit import Permit
@@ -276,7 +276,6 @@ class Composition:
                 for smu, worker in zip(site.smus, self.devices, strict=True)
                 for synapse in devices_of(experiment, site, smu.name)
             },
-            pre_offsets=self.links.pre_offsets,
         )
         self.network = NetworkWorker(
             network,
@@ -314,10 +313,8 @@ class Composition:
         return self.bridge
 
     def _make_links(self, last_seqs: Mapping[str, int]) -> None:
-        site, experiment = self.files.site, self.files.experiment
         self.links = SiteLinks(
             experiment_hash=self.experiment_hash,
-            site_numbers={} if experiment is None else site_index(experiment),
             ledger=self.ledger,
             gate=self.gate,
             reception=self.reception,
@@ -325,8 +322,7 @@ class Composition:
             on_peer_stop=self.engine.stopped_by_peer,
             clock_ns=monotonic_ns,
         )
-        self.links.set_own_number(site.site)
-        if site.peers:
+        if self.files.site.peers:
             self.bridge = self._make_bridge(last_seqs)
             self.links.bridge = self.bridge
 

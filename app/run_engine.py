@@ -36,11 +36,17 @@ STUCK_NS = 3_000_000_000
 """A worker whose last step ended longer ago than this does not move any more."""
 
 
+SWITCH_INTERVAL_S = 0.5e-3
+"""How long a thread may hold the interpreter while others wait. Python's 5 ms would be the loop's
+whole latency."""
+
+
 def run_engine(files: EngineFiles, *, is_mock: bool, heartbeat_fd: int | None) -> ExitCode:
     """Run the engine of a site until it is told to end or something fails."""
     folder = RunFolder(files.site_file, files.site)
     folder.make()
     engine = Engine()
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     with ExitStack() as stack:
         stack.enter_context(ended_by_signals(engine.request_exit))
         if heartbeat_fd is None:  # else the supervisor holds the lock, and so do we

@@ -30,7 +30,7 @@ class AdexParameters:
     peak_v: float = 20e-3
     synapse_s: float = 5e-3
     """Decay of the current that an event adds."""
-    full_weight_a: float = 5.0e-9
+    full_weight_a: float = 4.6e-9
     """Current that an event of weight code 255 adds."""
 
 
@@ -45,8 +45,8 @@ class _State:
 class AdexNeuron:
     """One neuron. Time is given by the caller and never runs backwards; it is at rest at first.
 
-    With the default parameters and 10 events a second, weight codes up to 120 never fire it, and
-    from 150 on each event makes one spike within 10 ms. At 30 a second adaptation asks for 200.
+    With the default parameters and 10 events a second, weight codes up to 130 never fire it, and
+    from 160 on each event makes one spike within 10 ms. At 30 a second adaptation asks for 210.
     """
 
     def __init__(self, parameters: AdexParameters | None = None) -> None:

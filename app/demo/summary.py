@@ -14,6 +14,7 @@ import numpy as np
 
 from app.config.experiment import Experiment, Synapse
 from app.core.spikes import EventKind
+from app.recording.session import read_info
 from app.synapse.rules import LTD, LTP
 from app.synapse.weights import weight_of
 
@@ -69,6 +70,10 @@ class Sessions:
         """Close every log."""
         for database in self._databases.values():
             database.close()
+
+    def have_one_clock(self) -> bool:
+        """Say whether all sites read the same clock, as on one machine."""
+        return len({read_info(folder).clock for folder in self.folders.values()}) == 1
 
     def phases(self) -> list[PhaseTimes]:
         """Return the protocol's phases as they were run, wherever they were."""
@@ -169,8 +174,10 @@ def n_drives_asked(phase: PhaseTimes) -> int:
 def loop_latencies_ns(sessions: Sessions, experiment: Experiment) -> list[int]:
     """Return, per stimulus that a PSP caused: key on the amplifier's socket minus pre spike.
 
-    Both times are on the stimulating site's clock (the recorded cause is mapped to it).
+    The spike's time is on its own site's clock: without one common clock there is no answer.
     """
+    if not sessions.have_one_clock():
+        return []
     biological = {experiment.neuron(s.post).site for s in experiment.synapses}
     query = (
         "SELECT sent_ns - caused_ns FROM deliveries WHERE kind = 'stimulate' "

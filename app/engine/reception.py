@@ -38,7 +38,6 @@ class PspReception:
         *,
         age_bound_ns: int | None,
         received_ns: int,
-        pre_offset_ns: Mapping[int, int],
     ) -> None:
         """Queue a job for each PSP of a batch that `site` sent.
 
@@ -47,8 +46,6 @@ class PspReception:
         age_bound_ns
             Upper bound of the batch's own age at `received_ns`; None if not known. Each PSP's
             bound is this plus what it had gathered before.
-        pre_offset_ns
-            By the number of the pre neuron's site: what turns its times into ours.
         """
         for psp in records:
             synapse = int(psp["synapse"])
@@ -61,8 +58,6 @@ class PspReception:
             age_ns = None
             if age_bound_ns is not None:
                 age_ns = age_bound_ns + int(psp["age_bound_us"]) * 1000
-            offset_ns = pre_offset_ns.get(int(psp["pre_site"]))
-            pre_ns = int(psp["pre_time_ns"])
             cause = Cause(
                 kind=CauseKind.PSP,
                 site=site,
@@ -76,7 +71,7 @@ class PspReception:
                 received_ns=received_ns,
                 age_bound_ns=age_ns,
                 deadline_ns=self._deadline_ns[synapse],
-                caused_ns=None if offset_ns is None else pre_ns + offset_ns,
+                caused_ns=int(psp["pre_time_ns"]),
             )
             self._submit[target.instrument](job)
 

@@ -1,7 +1,7 @@
 """What a site does with what its links say: record, learn, act, and tell the Gate."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -47,7 +47,6 @@ class SiteLinks:
         self,
         *,
         experiment_hash: str,
-        site_numbers: Mapping[str, int],
         ledger: Ledger,
         gate: Gate,
         reception: PspReception,
@@ -57,7 +56,6 @@ class SiteLinks:
     ) -> None:
         self.bridge: Bridge | None = None
         self._experiment_hash = experiment_hash
-        self._site_numbers = dict(site_numbers)
         self._ledger = ledger
         self._gate = gate
         self._reception = reception
@@ -65,27 +63,16 @@ class SiteLinks:
         self._on_peer_stop = on_peer_stop
         self._clock_ns = clock_ns
         self._streams: dict[tuple[str, int], tuple[frozenset[int], Provenance]] = {}
-        self._pre_offset_ns: dict[int, int] = {}
 
     @property
     def listen_port(self) -> int | None:
         """Get the port at which peers reach us; None if we do not listen."""
         return None if self.bridge is None else self.bridge.listen_port
 
-    def pre_offsets(self) -> Mapping[int, int]:
-        """Return, by the number of a site on the wire, what turns its times into ours."""
-        return self._pre_offset_ns
-
     @property
     def n_unusable_psps(self) -> int:
         """Get how many PSPs named a synapse, neuron or weight that cannot be."""
         return self._reception.n_unusable
-
-    def set_own_number(self, site: str) -> None:
-        """Take our own pre times as they are."""
-        number = self._site_numbers.get(site)
-        if number is not None:
-            self._pre_offset_ns[number] = 0
 
     def publish_gate_state(self) -> None:
         """Tell every peer our Gate's state and stop epoch, at once."""
@@ -183,7 +170,6 @@ class SiteLinks:
             event.records,
             age_bound_ns=event.age_bound_ns,
             received_ns=event.received_ns,
-            pre_offset_ns=self._pre_offset_ns,
         )
 
     def _recorded(self, event: SpikesReceived | PspsReceived) -> Callable[[], None]:
@@ -259,8 +245,5 @@ class SiteLinks:
 
     def _offset(self, event: OffsetKnown) -> None:
         self._ledger.link_offset(event.site, event.offset_ns, event.uncertainty_ns)
-        number = self._site_numbers.get(event.site)
-        if number is not None:
-            self._pre_offset_ns[number] = -event.offset_ns
         if self._submit is not None:
             self._submit(ClockOffset(event.site, -event.offset_ns, event.uncertainty_ns))

@@ -14,7 +14,7 @@ class SynapseOutputs:
     """Hands on. Called by the synapses' thread; nothing here waits.
 
     `send_psps(site, records, made_ns)` puts PSPs on a link; `submit_pulse` queues a wanted pulse
-    at its device, by synapse; `pre_offsets` tells how other sites' times become ours.
+    at its device, by synapse.
     """
 
     site: str
@@ -22,7 +22,6 @@ class SynapseOutputs:
     reception: PspReception
     send_psps: Callable[[str, PspRecords, int], None]
     submit_pulse: Mapping[int, Callable[[PulseWanted], None]]
-    pre_offsets: Callable[[], Mapping[int, int]]
 
     def take(self, output: Output, now_ns: int) -> None:
         """Carry out one decision that was made at `now_ns`."""
@@ -40,11 +39,5 @@ class SynapseOutputs:
         self.ledger.sent_psps(output.site, output.records, now_ns)
         if output.site != self.site:
             self.send_psps(output.site, output.records, now_ns)
-            return
-        self.reception.take(
-            self.site,
-            output.records,
-            age_bound_ns=0,
-            received_ns=now_ns,
-            pre_offset_ns=self.pre_offsets(),
-        )
+        else:
+            self.reception.take(self.site, output.records, age_bound_ns=0, received_ns=now_ns)

@@ -75,7 +75,7 @@ CREATE TABLE deliveries (    -- when a permitted action left, and the latency be
     request_number INTEGER NOT NULL,
     kind TEXT NOT NULL,            -- stimulate, drive
     sent_ns INTEGER,               -- NULL: no byte left
-    caused_ns INTEGER,             -- firing time of the causing spike on this clock; NULL: none
+    caused_ns INTEGER,             -- firing time of the causing spike, on its own site's clock
     outcome TEXT NOT NULL, detail TEXT NOT NULL
 ) STRICT;
 CREATE TABLE device_reads (

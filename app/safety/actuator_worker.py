@@ -35,7 +35,7 @@ class ActuatorJob:
     deadline_ns: int | None
     """Oldest age at which it may still act; None: a person or the protocol asked."""
     caused_ns: int | None = None
-    """Firing time of the causing spike on this site's clock, for the latency record."""
+    """Firing time of the causing spike, on the clock of its own site; for the latency record."""
 
 
 @dataclass(frozen=True, slots=True)
