@@ -234,7 +234,8 @@ def shutdown(arguments: argparse.Namespace) -> int:
 
 def demo(arguments: argparse.Namespace) -> int:
     """Run the 2020 experiment on mock instruments."""
-    from app.demo.run import DemoSettings, run_demo  # noqa: PLC0415
+    from app.demo.files import DemoSettings  # noqa: PLC0415
+    from app.demo.run import run_demo  # noqa: PLC0415
 
     return run_demo(
         DemoSettings(

@@ -1,0 +1,138 @@
+"""The files of the demonstration: what it was asked for, turned into three sites and their keys."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from app.bridge import keys
+from app.config.experiment import Experiment
+from app.config.load import ConfigError, load_experiment, load_site
+from app.config.site import PlaybackAmplifier, Site
+from drivers.errors import InstrumentError
+
+CHAIN = Path(__file__).parent / "chain2020"
+HUB = "southampton"
+SITES = (HUB, "padova", "zurich")
+"""The hub first: the others dial it."""
+
+
+@dataclass(frozen=True, slots=True)
+class DemoSettings:
+    """What the user asked for."""
+
+    out: Path
+    seconds_per_phase: float = 10.0
+    seed: int = 1
+    recording: Path | None = None
+    shows_progress: bool = True
+    prints_json: bool = False
+
+
+def prepare_files(settings: DemoSettings) -> tuple[Experiment, dict[str, Path]]:
+    """Write the sites' files below `out` and make and exchange their keys.
+
+    Raises
+    ------
+    ConfigError
+        The recording is not there, or none that can be played.
+    """
+    experiment = load_experiment(CHAIN / "experiment.toml")
+    experiment = _with_durations(experiment, settings)
+    site_files: dict[str, Path] = {}
+    for index, name in enumerate(SITES):
+        site = _demo_site(load_site(CHAIN / f"{name}.toml"), settings, index)
+        folder = settings.out / "sites" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        site_files[name] = folder / "site.toml"
+        _write_toml(site_files[name], site)
+        _write_toml(folder / "experiment.toml", experiment)
+        if not (folder / "keys" / f"{name}.crt").exists():
+            keys.keygen(folder / "keys", name)
+    for name in SITES:
+        for other in SITES:
+            if name != other:
+                certificate = site_files[other].parent / "keys" / f"{other}.crt"
+                keys.pin(certificate, site_files[name].parent / "keys" / "peers" / f"{other}.crt")
+    return experiment, site_files
+
+
+def _with_durations(experiment: Experiment, settings: DemoSettings) -> Experiment:
+    if experiment.protocol is None:
+        raise ConfigError("the chain's experiment has no protocol")
+    if settings.recording is not None:
+        return msgspec.structs.replace(experiment, protocol=None)
+    phases = tuple(
+        msgspec.structs.replace(phase, duration_s=settings.seconds_per_phase)
+        for phase in experiment.protocol.phases
+    )
+    protocol = msgspec.structs.replace(experiment.protocol, phases=phases)
+    return msgspec.structs.replace(experiment, protocol=protocol)
+
+
+def _demo_site(site: Site, settings: DemoSettings, index: int) -> Site:
+    """Return a site with the demo's seeds and any free port."""
+
+    def seeded(instrument: Any) -> Any:
+        mock = {**instrument.mock, "seed": 1000 * settings.seed + index}
+        return msgspec.structs.replace(instrument, mock=mock)
+
+    listen = site.listen
+    if listen is not None:
+        listen = msgspec.structs.replace(listen, port=0)
+    amplifiers = tuple(map(seeded, site.amplifiers))
+    if settings.recording is not None and site.amplifiers:
+        amplifiers = (_playback(site, settings.recording),)
+    return msgspec.structs.replace(
+        site,
+        listen=listen,
+        amplifiers=amplifiers,
+        smus=tuple(map(seeded, site.smus)),
+        chips=tuple(map(seeded, site.chips)),
+        is_recording_raw=bool(site.amplifiers),
+    )
+
+
+def _playback(site: Site, recording: Path) -> PlaybackAmplifier:
+    """Return a recording as Padova's amplifier: its first channel is BN's."""
+    from drivers.mea.playback.driver import first_channel_name  # noqa: PLC0415
+
+    amplifier = site.amplifiers[0]
+    try:
+        channel = first_channel_name(recording)
+    except InstrumentError as exc:
+        raise ConfigError(str(exc)) from exc
+    neuron = msgspec.structs.replace(amplifier.neurons[0], channel=channel)
+    return PlaybackAmplifier(
+        name=amplifier.name,
+        folder=str(recording.resolve()),
+        is_looping=True,
+        neurons=(neuron,),
+        detection=amplifier.detection,
+        patterns=amplifier.patterns,
+    )
+
+
+def _write_toml(path: Path, content: Site | Experiment) -> None:
+    tree = _without_none(msgspec.to_builtins(content))
+    path.write_bytes(msgspec.toml.encode(tree))
+
+
+def _without_none(node: Any) -> Any:
+    """TOML has no null: what is not set is left out."""
+    if isinstance(node, dict):
+        return {key: _without_none(value) for key, value in node.items() if value is not None}
+    if isinstance(node, list | tuple):
+        return [_without_none(value) for value in node]
+    return node
+
+
+def set_hub_port(site_file: Path, port: int) -> None:
+    """Write into a site's file at which port the hub listens."""
+    site = load_site(site_file)
+    peers = tuple(
+        msgspec.structs.replace(peer, port=port) if peer.site == HUB else peer
+        for peer in site.peers
+    )
+    _write_toml(site_file, msgspec.structs.replace(site, peers=peers))

@@ -1,0 +1,138 @@
+"""The three sites of the demonstration as processes, run exactly as an operator would run them."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from app.config.load import load_site
+from app.console.client import ConsoleClient, NoEngineError
+from app.demo.files import HUB, SITES, set_hub_port
+from app.run_folder import RunFolder
+
+START_LIMIT_S = 90.0
+"""The first start of Padova's engine compiles the detection kernel."""
+LINK_LIMIT_S = 20.0
+END_LIMIT_S = 15.0
+
+
+class DemoError(Exception):
+    """The demonstration could not be carried through; the message says where it stopped."""
+
+
+@dataclass(slots=True)
+class RunningSite:
+    """One site's supervisor process and where its files are."""
+
+    name: str
+    site_file: Path
+    process: "subprocess.Popen[bytes]"
+    socket: Path
+
+    def call(self, command: str, **arguments: str | float | bool | None) -> dict[str, Any]:
+        """Send one console command."""
+        with ConsoleClient(self.socket) as console:
+            return console.call(command, **arguments)
+
+    def must_live(self) -> None:
+        """Raise `DemoError` if the site has ended."""
+        code = self.process.poll()
+        if code is not None:
+            raise DemoError(f"site {self.name} ended with code {code}; see {self.log_file}")
+
+    @property
+    def log_file(self) -> Path:
+        """Get the file with everything that the site's processes said."""
+        return self.site_file.parent / "engine.log"
+
+
+@contextmanager
+def chain_running(site_files: Mapping[str, Path]) -> Iterator[dict[str, RunningSite]]:
+    """Start all sites, the hub first; yield them linked and disarmed. On the way out all end."""
+    with ExitStack() as stack:
+        running: dict[str, RunningSite] = {}
+        for name in SITES:
+            if name != HUB:
+                set_hub_port(site_files[name], int(ready(running[HUB])["listen_port"]))
+            running[name] = stack.enter_context(_site_process(name, site_files[name]))
+        for site in running.values():
+            ready(site)
+        await_that(lambda: _all_linked(running), LINK_LIMIT_S, "all links up", running)
+        yield running
+
+
+@contextmanager
+def _site_process(name: str, site_file: Path) -> Iterator[RunningSite]:
+    """Run a site as `spikebridge run SITE.toml --mock` does; on the way out it ends in order."""
+    command = [
+        sys.executable, "-m", "app.cli", "--log-level", "info", "run", str(site_file),
+        "--experiment", str(site_file.parent / "experiment.toml"), "--mock",
+    ]  # fmt: skip
+    with (site_file.parent / "engine.log").open("wb") as log_file:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log_file)
+        socket = RunFolder(site_file, load_site(site_file)).console_socket
+        try:
+            yield RunningSite(name, site_file, process, socket)
+        finally:
+            process.terminate()
+            try:
+                process.wait(END_LIMIT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def ready(site: RunningSite) -> dict[str, Any]:
+    """Return a site's status as soon as its console answers."""
+    status: dict[str, Any] = {}
+
+    def answers() -> bool:
+        try:
+            status.update(site.call("status"))
+        except NoEngineError:
+            return False
+        return True
+
+    await_that(answers, START_LIMIT_S, f"site {site.name} running", {site.name: site})
+    return status
+
+
+def await_that(
+    is_done: Callable[[], bool], limit_s: float, what: str, running: Mapping[str, RunningSite]
+) -> None:
+    """Wait until something holds. Raises `DemoError` after `limit_s`, or if a site ends first."""
+    deadline_s = time.monotonic() + limit_s
+    while not is_done():
+        for site in running.values():
+            site.must_live()
+        if time.monotonic() > deadline_s:
+            raise DemoError(f"not within {limit_s:g} s: {what}")
+        time.sleep(0.05)
+
+
+def _all_linked(running: Mapping[str, RunningSite]) -> bool:
+    return all(
+        link["state"] == "up" for site in running.values() for link in site.call("status")["links"]
+    )
+
+
+def arm_all(running: Mapping[str, RunningSite], leave_out: Collection[str] = ()) -> None:
+    """Arm by program: possible because every actuator is a mock."""
+    for name, site in running.items():
+        if name in leave_out:
+            continue
+        await_that(partial(_is_armable, site), LINK_LIMIT_S, f"{name} can be armed", running)
+        site.call(
+            "arm", who="demo", reason="demonstration on mocks", seconds=3600.0, by_program=True
+        )
+
+
+def _is_armable(site: RunningSite) -> bool:
+    gate = site.call("status")["gate"]
+    needed = set(gate["stale_leases"]) - {"console"}
+    return gate["state"] == "disarmed" and not needed and not gate["blocks"]
