@@ -67,13 +67,16 @@ class AerUdp:
     def open(self) -> None:
         """Bind our port and look up the chip's host. Sends nothing; takes back `make_safe`.
 
+        On an open driver it does only the latter: another thread may be reading.
+
         Raises
         ------
         TransportError
             The address is not ours, not free or not known.
         """
-        self.close()
         self._is_latched.clear()
+        if self._socket is not None:
+            return
         s = self.settings
         try:
             family, _, _, _, chip = socket.getaddrinfo(
