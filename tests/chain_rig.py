@@ -1,0 +1,77 @@
+"""The three sites of the 2020 chain as real processes, for tests. No tests in here."""
+
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from app.config.load import load_site
+from app.demo.files import DemoSettings, prepare_files
+from app.demo.sites import RunningSite, arm_all, chain_running
+from app.run_folder import RunFolder
+
+
+@contextmanager
+def running_chain(out: Path, seconds_per_phase: float = 60.0) -> Iterator[dict[str, RunningSite]]:
+    """All three sites, linked and armed by program, the protocol not started."""
+    _, site_files = prepare_files(DemoSettings(out=out, seconds_per_phase=seconds_per_phase))
+    with chain_running(site_files) as sites:
+        arm_all(sites)
+        yield sites
+
+
+def until(is_so: Callable[[], bool], what: str, limit_s: float = 20.0) -> None:
+    """Wait for a state, not for a time."""
+    deadline_s = time.monotonic() + limit_s
+    while not is_so():
+        assert time.monotonic() < deadline_s, f"not within {limit_s} s: {what}"
+        time.sleep(0.02)
+
+
+def run_file(site: RunningSite, name: str) -> dict[str, Any]:
+    """Return a file of the site's run folder: "engine" or "mocks"."""
+    folder = RunFolder(site.site_file, load_site(site.site_file)).path
+    content: dict[str, Any] = json.loads((folder / f"{site.name}.{name}.json").read_text())
+    return content
+
+
+def engine_pid(site: RunningSite) -> int:
+    return int(run_file(site, "engine")["pid"])
+
+
+def mock_pid(site: RunningSite) -> int:
+    (mock,) = run_file(site, "mocks").values()
+    return int(mock["pid"])
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    state = Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[-1][0]
+    return state != "Z"
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not is_running(pid), f"process {pid} dead")
+
+
+def truth(site: RunningSite, ask: str) -> dict[str, Any]:
+    """Ask the site's mock what really happened."""
+    (mock,) = run_file(site, "mocks").values()
+    with socket.create_connection(("127.0.0.1", int(mock["truth_port"])), 5.0) as connection:
+        connection.sendall(json.dumps({"ask": ask}).encode() + b"\n")
+        with connection.makefile("rb") as lines:
+            answer: dict[str, Any] = json.loads(lines.readline())
+    return answer
+
+
+def link_state(site: RunningSite, peer: str) -> str:
+    return next(link["state"] for link in site.call("status")["links"] if link["site"] == peer)
