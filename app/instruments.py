@@ -4,10 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from drivers.mea.intan_rhx.driver import IntanRhx
-from drivers.mea.intan_rhx.settings import IntanRhxSettings
-from drivers.mea.playback.driver import Playback
-
 from app.config.site import (
     AerUdpChip,
     ArcOneSmu,
@@ -30,6 +26,9 @@ from app.safety.profiles import (
     check_profile,
 )
 from drivers.errors import InstrumentError
+from drivers.mea.intan_rhx.driver import IntanRhx
+from drivers.mea.intan_rhx.settings import IntanRhxSettings
+from drivers.mea.playback.driver import Playback
 from drivers.mea.protocol import CurrentPulse, MeaAmplifier, Pattern
 from drivers.neuron.aer_udp.driver import AerUdp
 from drivers.neuron.aer_udp.settings import AerUdpSettings
