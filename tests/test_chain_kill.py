@@ -104,4 +104,4 @@ def test_supervisor_killed_ends_its_engine_and_mock(chain: dict[str, RunningSite
     rig.until(lambda: not rig.is_running(engine), "engine ended")
     rig.until(lambda: not rig.is_running(mock), "mock ended")
     must_go_on(chain, "padova")
-    assert "make safe (the engine ends)" in padova.log_file.read_text()
+    assert "make safe (" in padova.log_file.read_text()
