@@ -15,7 +15,7 @@ from app.config.site import (
 from app.core.clock import monotonic_ns
 from app.core.spikes import Provenance
 from app.mock_rig import with_addresses
-from app.run_folder import RunFolder
+from app.run_folder import RigLock, RunFolder
 from app.safety.make_safe import make_all_safe
 from app.safety.profiles import (
     ActuatorProfile,
@@ -85,14 +85,14 @@ def make_rig(site: Site, folder: Path) -> Rig:
     )
 
 
-def open_all(rig: Rig) -> list[InstrumentError]:
-    """Open every driver; return all failures, so that one visit to the rig cures them all."""
+def open_all(rig: Rig) -> list[str]:
+    """Open every driver; return a sentence on each failure: one visit to the rig cures them all."""
     failures = []
     for driver in rig.all():
         try:
             driver.open()
         except InstrumentError as exc:
-            failures.append(exc)
+            failures.append(f"{driver.name}: {exc}")
     return failures
 
 
@@ -118,8 +118,13 @@ def rig_at_hand(site_file: Path, site: Site) -> Rig:
 
 
 def probe_instruments(site_file: Path, site: Site) -> list[Answer]:
-    """Ask each instrument of a site whether it answers; see `probe`."""
-    return probe(rig_at_hand(site_file, site))
+    """Ask each instrument of a site whether it answers; an engine at work is not disturbed."""
+    rig = rig_at_hand(site_file, site)
+    holder = RigLock(RunFolder(site_file, site).lock).holder()
+    if holder is None:
+        return probe(rig)
+    in_use = f"in use by the site's running engine (process {holder}); ask it with `status`"
+    return [Answer(driver.name, is_well=True, sentence=in_use) for driver in rig.all()]
 
 
 def switch_off(site_file: Path, site: Site) -> list[SafeReport]:

@@ -56,7 +56,7 @@ def run_engine(files: EngineFiles, *, is_mock: bool, heartbeat_fd: int | None) -
         failures = open_all(rig)
         if failures:
             for failure in failures:
-                _say(str(failure))
+                _say(failure)
             return ExitCode.INSTRUMENT
         try:
             _boot(rig, files)

@@ -22,6 +22,7 @@ class RunFolder:
         self.path = (site_file.parent / site.run_folder).resolve()
         self.console_socket = self.path / f"{site.site}.sock"
         self.addresses = self.path / f"{site.site}.addresses.json"
+        self.mocks = self.path / f"{site.site}.mocks.json"
         self.engine = self.path / f"{site.site}.engine.json"
         self.lock = self.path / f"{site.site}.lock"
 
@@ -49,6 +50,19 @@ class RigLock:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = -1
+
+    def holder(self) -> str | None:
+        """Return the process id of the rig's engine or supervisor; None: nobody runs it."""
+        if not self._path.exists():
+            return None
+        file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return os.read(file, 32).decode("ascii", "replace").strip() or "unknown"
+        finally:
+            os.close(file)
+        return None
 
     def __enter__(self) -> Self:
         """Take the lock. Raises `RigBusyError`."""

@@ -49,8 +49,9 @@ def supervise(site_file: Path, engine_arguments: Sequence[str], *, is_mock: bool
             stack.callback(rig.stop)
             rig.start(site)
             folder.write_json(folder.addresses, rig.addresses)
-            folder.write_json(folder.path / f"{site.site}.mocks.json", _mock_facts(rig))
+            folder.write_json(folder.mocks, _mock_facts(rig))
             stack.callback(folder.addresses.unlink, missing_ok=True)
+            stack.callback(folder.mocks.unlink, missing_ok=True)
         return _Watch(site_file, engine_arguments, lock.fileno()).run()
 
 

@@ -1,7 +1,7 @@
 """What a person watches while the demonstration runs."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 BAR_WIDTH = 24
@@ -12,16 +12,20 @@ class _Site(Protocol):
 
 
 class Progress:
-    """Writes to standard error, so that standard output stays for `--json`."""
+    """Writes to standard error, so that standard output stays for `--json`.
+
+    A terminal gets a bar that moves, anything else a line for each phase.
+    """
 
     def __init__(self, *, is_shown: bool) -> None:
         self._is_shown = is_shown
         self._has_open_line = False
+        self._last_phase = -1
 
-    def say(self, text: str, *, is_error: bool = False) -> None:
-        """Write one line; errors also when progress is not shown."""
+    def say(self, text: str, *, is_result: bool = False) -> None:
+        """Write one line; results and errors also when progress is not shown."""
         self.end_line()
-        if self._is_shown or is_error:
+        if self._is_shown or is_result:
             print(text, file=sys.stderr, flush=True)  # noqa: T201
 
     def phase(self, protocol: Mapping[str, Any], now_ns: int, running: Mapping[str, _Site]) -> None:
@@ -32,6 +36,10 @@ class Progress:
         done = min(1.0, max(0.0, (now_ns - protocol["started_ns"]) / length_ns))
         bar = "#" * round(done * BAR_WIDTH)
         name = f"phase {protocol['phase'] + 1}: {protocol['phase_name']}"
+        if protocol["phase"] != self._last_phase:
+            self._last_phase = protocol["phase"]
+            if not sys.stderr.isatty():
+                self.say(name)
         self._draw(f"[{bar:<{BAR_WIDTH}}] {name:<26} {_synapse_text(running)}")
 
     def countdown(self, left_s: float, running: Mapping[str, _Site]) -> None:
@@ -49,25 +57,8 @@ class Progress:
 
     def table(self, summary: Mapping[str, Any]) -> None:
         """Write the phases, the claims and the links as a table."""
-        if not self._is_shown:
-            return
-        for row in summary["phases"]:
-            self.say(_phase_line(row))
-        for claim, holds in (summary["outcome"] or {}).items():
-            self.say(f"  {'yes' if holds else 'NO ':<4} {claim.replace('_', ' ')}")
-        for link in summary["links"]:
-            latency = link["latency_us"]
-            self.say(
-                f"  link {link['from']} -> {link['to']}: {link['n_sent']} sent, "
-                f"{link['n_received']} received, {link['n_lost']} lost, "
-                f"{link['n_duplicated']} duplicated; one way p50 {latency['p50']} us, "
-                f"p99 {latency['p99']} us"
-            )
-        loop = summary["loop_latency_us"]
-        self.say(
-            f"  chip spike received -> stimulation key sent: p50 {loop['p50']} us, "
-            f"p99 {loop['p99']} us, max {loop['max']} us, n {loop['n']}"
-        )
+        for line in _table_lines(summary):
+            self.say(line, is_result=True)
 
     def _draw(self, text: str) -> None:
         if sys.stderr.isatty():
@@ -81,6 +72,26 @@ def _synapse_text(running: Mapping[str, _Site]) -> str:
         for site in running.values()
         for synapse in site.call("status")["synapses"]
         if synapse["resistance_ohm"] is not None
+    )
+
+
+def _table_lines(summary: Mapping[str, Any]) -> Iterator[str]:
+    for row in summary["phases"]:
+        yield _phase_line(row)
+    for claim, holds in (summary["outcome"] or {}).items():
+        yield f"  {'yes' if holds else 'NO ':<4} {claim.replace('_', ' ')}"
+    for link in summary["links"]:
+        latency = link["latency_us"]
+        yield (
+            f"  link {link['from']} -> {link['to']}: {link['n_sent']} sent, "
+            f"{link['n_received']} received, {link['n_lost']} lost, "
+            f"{link['n_duplicated']} duplicated; one way p50 {latency['p50']} us, "
+            f"p99 {latency['p99']} us"
+        )
+    loop = summary["loop_latency_us"]
+    yield (
+        f"  chip spike received -> stimulation key sent: p50 {loop['p50']} us, "
+        f"p99 {loop['p99']} us, max {loop['max']} us, n {loop['n']}"
     )
 
 

@@ -36,12 +36,13 @@ def run_demo(settings: DemoSettings) -> ExitCode:
     try:
         summary = _run(settings, progress)
     except DemoError as exc:
-        progress.say(f"demo: {exc}", is_error=True)
+        progress.say(f"demo: {exc}", is_result=True)
         return ExitCode.FAILED
     if settings.prints_json:
         print(json.dumps(summary, indent=1))  # noqa: T201
     progress.table(summary)
-    progress.say(f"written to {settings.out}: report.png, summary.json, sites/*/sessions")
+    written = f"written to {settings.out}: report.png, summary.json, sites/*/sessions"
+    progress.say(written, is_result=True)
     return ExitCode.OK if is_success(summary) else ExitCode.FAILED
 
 
