@@ -40,11 +40,12 @@ class Progress:
             self._last_phase = protocol["phase"]
             if not sys.stderr.isatty():
                 self.say(name)
-        self._draw(f"[{bar:<{BAR_WIDTH}}] {name:<26} {_synapse_text(running)}")
+        if sys.stderr.isatty():
+            self._draw(f"[{bar:<{BAR_WIDTH}}] {name:<26} {_synapse_text(running)}")
 
     def countdown(self, left_s: float, running: Mapping[str, _Site]) -> None:
         """Draw how long a recording still plays."""
-        if self._is_shown:
+        if self._is_shown and sys.stderr.isatty():
             self._draw(
                 f"playing the recording, {max(0.0, left_s):4.0f} s  {_synapse_text(running)}"
             )
@@ -61,9 +62,8 @@ class Progress:
             self.say(line, is_result=True)
 
     def _draw(self, text: str) -> None:
-        if sys.stderr.isatty():
-            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)  # noqa: T201
-            self._has_open_line = True
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)  # noqa: T201
+        self._has_open_line = True
 
 
 def _synapse_text(running: Mapping[str, _Site]) -> str:

@@ -28,6 +28,8 @@ from app.demo.summary import Sessions, summarise
 from app.exit_codes import ExitCode
 
 DRAIN_LIMIT_S = 5.0
+WATCH_INTERVAL_S = 0.25
+"""Each look costs an engine a millisecond that the loop may be waiting for."""
 
 
 def run_demo(settings: DemoSettings) -> ExitCode:
@@ -84,7 +86,7 @@ def _run_protocol(
         return bool(status["protocol"]["state"] == "finished")
 
     limit_s = 4 * settings.seconds_per_phase + 30.0
-    await_that(is_finished, limit_s, "protocol finished", running)
+    await_that(is_finished, limit_s, "protocol finished", running, WATCH_INTERVAL_S)
     progress.end_line()
 
 
@@ -97,7 +99,7 @@ def _run_recording(
         progress.countdown(until_s - time.monotonic(), running)
         return time.monotonic() >= until_s
 
-    await_that(is_over, duration_s + 30.0, "recording played", running)
+    await_that(is_over, duration_s + 30.0, "recording played", running, WATCH_INTERVAL_S)
     progress.end_line()
 
 

@@ -103,7 +103,11 @@ def ready(site: RunningSite) -> dict[str, Any]:
 
 
 def await_that(
-    is_done: Callable[[], bool], limit_s: float, what: str, running: Mapping[str, RunningSite]
+    is_done: Callable[[], bool],
+    limit_s: float,
+    what: str,
+    running: Mapping[str, RunningSite],
+    interval_s: float = 0.05,
 ) -> None:
     """Wait until something holds. Raises `DemoError` after `limit_s`, or if a site ends first."""
     deadline_s = time.monotonic() + limit_s
@@ -112,7 +116,7 @@ def await_that(
             site.must_live()
         if time.monotonic() > deadline_s:
             raise DemoError(f"not within {limit_s:g} s: {what}")
-        time.sleep(0.05)
+        time.sleep(interval_s)
 
 
 def _all_linked(running: Mapping[str, RunningSite]) -> bool:
