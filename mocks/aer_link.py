@@ -59,12 +59,9 @@ class FaultyLink:
         self._pass("reply", datagram, self._send)
 
     def at_ns(self, when_ns: int, action: Action) -> None:
-        """Act at a time, now if it has come; after a stall; never if a reset comes before."""
-        life = self._life
+        """Act at a time, now if it has come, but not before a stall ends."""
 
         def act() -> None:
-            if life != self._life:
-                return
             due_ns = max(when_ns, self._stalled_until_ns)
             if self._loop.clock_ns() < due_ns:
                 self._loop.call_at_ns(due_ns, act)
@@ -106,9 +103,17 @@ class FaultyLink:
         if not left or now_ns < self._gone_until_ns or any(f.kind == "reset" for f in due):
             self.n_lost += 1
             return
+        life = self._life
+
+        def hand_on(one: bytes) -> None:
+            if life == self._life:
+                action(one)
+            else:
+                self.n_lost += 1
+
         when_ns = now_ns + round(longest_s(due, "delay") * 1e9)
         for one in left:
-            self.at_ns(when_ns, partial(action, one))
+            self.at_ns(when_ns, partial(hand_on, one))
 
     def _strike(self, due: tuple[Fault, ...]) -> None:
         now_ns = self._loop.clock_ns()

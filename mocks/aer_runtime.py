@@ -94,7 +94,6 @@ class AerChip:
 
     def _reset(self) -> None:
         self._neurons = {n: AdexNeuron(mismatched(self._seed, n)) for n in self._adex}
-        self._plans = dict.fromkeys(self._adex, 0)
         self._last_spike_ns: int | None = None
 
     def _take(self, datagram: bytes) -> None:
@@ -116,17 +115,16 @@ class AerChip:
             self._plan(neuron)
 
     def _plan(self, neuron: int) -> None:
-        """Plan a neuron's next spike; the next event makes the plan void."""
-        self._plans[neuron] += 1
-        plan = self._plans[neuron]
+        """Plan to look at a neuron when it will fire, which the next event may change."""
         spike_s = self._neurons[neuron].next_spike_s()
         if spike_s is None:
             return
 
         def come() -> None:
-            if plan == self._plans[neuron]:
-                now_s = self._loop.clock_ns() * 1e-9
-                self._fire_each(neuron, self._neurons[neuron].advance(max(spike_s, now_s)))
+            now_s = self._loop.clock_ns() * 1e-9
+            spikes_s = self._neurons[neuron].advance(max(spike_s, now_s))
+            self._fire_each(neuron, spikes_s)
+            if spikes_s:
                 self._plan(neuron)
 
         self.link.at_ns(round(spike_s * 1e9), come)

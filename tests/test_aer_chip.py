@@ -18,6 +18,10 @@ from aer_chip_rig import (
     running,
 )
 
+from mocks.aer_runtime import AerChip
+from mocks.event_loop import EventLoop
+from mocks.faults import FaultPlan
+
 
 @pytest.fixture(scope="module")
 def chip():
@@ -96,6 +100,23 @@ def test_an_adex_neuron_does_not_fire_for_a_weak_event(chip, before):
         chip.send(DRIVE_1_WEAK)
         assert chip.is_silent_for(0.1)
     assert chip.ask("status")["n_drives"] - before["n_drives"] == 3
+
+
+def test_a_spike_that_is_due_when_the_next_event_comes_is_not_lost():
+    now_ns = [10**9]
+    loop = EventLoop(lambda: now_ns[0])
+    with hub_socket() as hub:
+        address = ("127.0.0.1", 0)
+        options = {"relays": (63,), "adex": (1,), "seed": 3, "faults": FaultPlan()}
+        chip = AerChip(loop, address, hub.getsockname(), **options)
+        loop.call_after_s(0.0, lambda: chip._take(DRIVE_1_STRONG))
+        loop.call_after_s(0.0, lambda: now_ns.__setitem__(0, now_ns[0] + 20_000_000))
+        loop.call_after_s(0.0, lambda: chip._take(DRIVE_1_WEAK))
+        loop.call_after_s(0.0, loop.stop)
+        loop.run()
+        chip.close()
+        assert hub.recv(100)[:4] == SPIKE_1
+    assert [(s.neuron, s.time_ns) for s in chip.spikes] == [(1, 1_020_000_000)]
 
 
 def test_weak_events_that_come_together_add_up(chip, before):

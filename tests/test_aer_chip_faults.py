@@ -119,6 +119,17 @@ def test_a_reset_forgets_spikes_under_way_and_the_clock():
         assert chip.receive().hex() == "4100003f00000000"
 
 
+def test_a_reset_loses_what_waits_and_counts_it():
+    faults = [
+        {"kind": "delay", "on": "reply", "at": 1, "duration_s": 0.1},
+        {"kind": "reset", "on": "request", "at": 2},
+    ]
+    with running(faults=faults) as chip:
+        chip.send(DRIVE_63, DRIVE_63)
+        chip.status_when(n_lost=2, n_spikes=1)
+        assert chip.is_silent_for(0.05)
+
+
 def test_timed_faults_strike_without_any_packet():
     faults = [
         {"kind": "garbage", "on": "time", "at": 0.05, "data_hex": "ff0a00"},

@@ -149,22 +149,44 @@ def test_it_comes_to_rest_and_a_day_there_costs_nothing():
     assert neuron.adaptation_a == pytest.approx(0.0, abs=1e-15)
 
 
-def test_taking_the_quiet_steps_at_once_is_taking_them():
-    """The last stretch after a spike, against the full equations in plain steps."""
-    p, neuron = AdexParameters(), AdexNeuron()
-    neuron.inject(200, START_S)
-    neuron.advance(START_S + 0.005)
-    v, w = neuron.membrane_v, neuron.adaptation_a
-    i = p.full_weight_a * 200 / 255 * math.exp(-0.005 / p.synapse_s)
-    for _ in range(3000):
-        upswing_v = p.slope_v * math.exp((v - p.threshold_v) / p.slope_v)
+def plain_steps(added_a, until_s):
+    """Return the spikes after one event at rest, and the state, by the full equations alone."""
+    p, spikes_s = AdexParameters(), []
+    v, w, i, t = p.rest_v, 0.0, added_a, 0.0
+    while t < until_s - STEP_S / 2:
+        upswing_v = p.slope_v * math.exp(min(50.0, (v - p.threshold_v) / p.slope_v))
         dv = STEP_S / p.capacitance_f * (p.leak_siemens * (p.rest_v - v + upswing_v) - w + i)
         w += STEP_S / p.adaptation_s * (p.adaptation_siemens * (v - p.rest_v) - w)
-        v += dv
-        i *= math.exp(-STEP_S / p.synapse_s)
-    neuron.advance(START_S + 0.305)
-    assert neuron.membrane_v == pytest.approx(v, abs=0.05e-3)
+        v, i, t = v + dv, i * math.exp(-STEP_S / p.synapse_s), t + STEP_S
+        if v >= p.peak_v:
+            v, w = p.rest_v, w + p.adaptation_step_a
+            spikes_s.append(t)
+    return spikes_s, v, w
+
+
+def test_taking_the_quiet_steps_at_once_is_taking_them():
+    neuron = AdexNeuron()
+    neuron.inject(200, 0.0)
+    neuron.advance(0.3 + STEP_S / 2)
+    _, v, w = plain_steps(4.6e-9 * 200 / 255, 0.3)
+    assert neuron.membrane_v == pytest.approx(v, abs=0.02e-3)
     assert neuron.adaptation_a == pytest.approx(w, abs=1e-12)
+
+
+def test_a_spike_is_not_missed_however_late_it_comes():
+    """Just above threshold the membrane hesitates while the event's current dies away."""
+    silent_a, firing_a = 2e-9, 3e-9
+    for _ in range(45):
+        middle_a = (silent_a + firing_a) / 2
+        if plain_steps(middle_a, 0.1)[0]:
+            firing_a = middle_a
+        else:
+            silent_a = middle_a
+    ((late_s,), _, _) = plain_steps(firing_a, 0.1)
+    assert late_s > 0.02
+    neuron = AdexNeuron(AdexParameters(full_weight_a=firing_a))
+    neuron.inject(255, 0.0)
+    assert neuron.next_spike_s() == pytest.approx(late_s, abs=1e-3)
 
 
 def test_neurons_of_a_chip_differ_a_little_and_a_seed_decides_how():
