@@ -35,6 +35,8 @@ class Conversation:
         self._clock_s = clock_s
         self._connection: TcpConnection | None = None
         self._lock = threading.Lock()
+        self._is_owed = False
+        """A reply is still to come, and would be taken for the next one's."""
         self.n_unexpected_bytes = 0
         """Bytes that answered nothing: late replies, and complaints about triggers."""
 
@@ -106,11 +108,12 @@ class Conversation:
             if not has_lock:
                 connection.write(b";set RunMode stop;")
                 return None
-            self._discard(connection)
+            was_owed = self._is_owed
+            self._discard(connection, 0.0)
             connection.write(b"set RunMode stop;get RunMode")
             replied = self._read_reply(connection, 1, timeout_s)
             _, pairs = wire.split_reply(replied)
-            return pairs[0][1] if pairs else None
+            return pairs[0][1] if pairs and not was_owed else None
         except InstrumentTimeoutError:
             return None
         finally:
@@ -121,7 +124,8 @@ class Conversation:
         patience_s = self._settings.reply_timeout_s if timeout_s is None else timeout_s
         with self._lock:
             connection = self._open()
-            self._discard(connection)
+            self._discard(connection, self._settings.reply_timeout_s if self._is_owed else 0.0)
+            self._is_owed = False
             connection.write(text.encode("ascii"))
             reply = self._read_reply(connection, len(parameters), patience_s)
         complaint, pairs = wire.split_reply(reply)
@@ -154,15 +158,17 @@ class Conversation:
             text += data.decode("ascii", "replace")
             if len(text) > MAX_REPLY_BYTES:
                 raise InstrumentProtocolError(f"{self._name}: a reply without end")
-        if text and n_returns and "Return: " not in text:
+        self._is_owed = True
+        if text and "Return: " not in text:
             raise InstrumentRefusedError(f"{self._name}: RHX said: {text.strip()[:300]}")
         raise InstrumentTimeoutError(
             f"{self._name}: no answer within {timeout_s:g} s"
             + (f", only {text[:100]!r}" if text else "; is RHX busy or showing a dialog?")
         )
 
-    def _discard(self, connection: TcpConnection) -> None:
-        while data := connection.read(MAX_REPLY_BYTES, 0.0):
+    def _discard(self, connection: TcpConnection, quiet_s: float) -> None:
+        """Throw away what answers nothing, until nothing came for `quiet_s`."""
+        while data := connection.read(MAX_REPLY_BYTES, quiet_s):
             self.n_unexpected_bytes += len(data)
             log.warning("%s: unexpected: %r", self._name, data[:200])
 

@@ -1,7 +1,7 @@
 """What RHX is told while it is stopped: which columns to stream, and what each key stimulates."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from drivers.errors import (
     InstrumentProtocolError,
@@ -36,7 +36,7 @@ class Outputs:
     def choose(self) -> None:
         """Enable exactly the columns we read, one block per write, and read that back."""
         ask = self._conversation
-        ask.ask(("execute ClearAllDataOutputs",), "RunMode")
+        self._do(["execute ClearAllDataOutputs"])
         told = ask.ask(("set TCPNumberDataBlocksPerWrite 1",), "TCPNumberDataBlocksPerWrite")
         if told != "1":
             raise InstrumentProtocolError(f"{self._name}: {told} blocks per write instead of 1")
@@ -44,7 +44,7 @@ class Outputs:
         wanted += [f"{c}.TCPDataOutputEnabledStim" for c in self._settings.stim_channels]
         if self._settings.takes_spikes:
             wanted += [f"{c}.TCPDataOutputEnabledSpike" for c in self._settings.channels]
-        ask.ask([f"set {parameter} true" for parameter in wanted], "RunMode")
+        self._do([f"set {parameter} true" for parameter in wanted])
         for start in range(0, len(wanted), 16):
             some = wanted[start : start + 16]
             off = [p for p, v in zip(some, ask.ask_all(some), strict=True) if v.lower() != "true"]
@@ -66,7 +66,7 @@ class Outputs:
             # Disabled first: no moment with half of the new parameters and the old trigger.
             commands = [f"set {channel}.StimEnabled false"]
             commands += [f"set {channel}.{p} {v}" for p, v in parameters.items()]
-            self._conversation.ask(commands, "RunMode")
+            self._do(commands)
             told = self._conversation.ask_all([f"{channel}.{p}" for p in parameters])
             wrong = stimulation.differences(parameters, dict(zip(parameters, told, strict=True)))
             if wrong:
@@ -75,6 +75,12 @@ class Outputs:
             ("execute UploadStimParameters",), "UploadInProgress", self._settings.upload_timeout_s
         )
         self._await_uploads()
+
+    def _do(self, commands: Sequence[str]) -> None:
+        """Carry out commands that RHX takes only while stopped; its run mode is the receipt."""
+        told = self._conversation.ask(commands, "RunMode")
+        if told.lower() != "stop":
+            raise InstrumentProtocolError(f"{self._name}: run mode {told} while it is set up")
 
     def _await_uploads(self) -> None:
         deadline_s = time.monotonic() + self._settings.upload_timeout_s
