@@ -124,6 +124,12 @@ def test_weak_events_that_come_together_add_up(chip, before):
     assert chip.receive()[:4] == SPIKE_1
 
 
+def test_overwhelming_events_make_a_burst():
+    with running() as chip:
+        chip.send(*[DRIVE_1_STRONG] * 4)
+        assert [chip.receive()[:4] for _ in range(3)] == [SPIKE_1] * 3
+
+
 def test_neurons_of_the_chip_do_not_hear_each_other(chip, before):
     chip.send(DRIVE_1_STRONG)
     chip.receive()
