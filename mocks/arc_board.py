@@ -1,40 +1,42 @@
 """The simulated ArC ONE as a process: `python -m mocks.arc_board --pty`.
 
-The first line on standard output is JSON with `ready`, `pty` and the ports.
+The first line on standard output is JSON with `ready`, `pty` and the ports. The truth port answers
+`{"ask": "status"}`, `devices` and `pulses` (with `skip`: so many pulses are known already).
 """
 
 import argparse
 import json
 import sys
 from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from mocks import process
-from mocks.arc_crossbar import Crossbar
+from mocks.arc_crossbar import LOWEST_OHM, OPEN_OHM, Crossbar
+from mocks.arc_jobs import ReadTime
 from mocks.arc_ports import PtyPort, TcpPort, TruthPort
 from mocks.arc_runtime import ArcBoard
 from mocks.event_loop import EventLoop
 from mocks.memristor import PRESETS
 from mocks.memristor_noise import NOISE_FULL, NOISE_MILD, NOISE_OFF
+from mocks.memristor_scatter import NO_SCATTER, SCATTER
 
 NOISES = {"off": NOISE_OFF, "mild": NOISE_MILD, "full": NOISE_FULL}
-DEFAULT_OHM = 5000.0
+MAX_LINES = 32
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run the mock until it is told to end."""
-    given = _parser().parse_args(arguments)
+    """Run the mock until it is told to end; wrong arguments end it with a usage text."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    if not given.pty and given.tcp is None:
+        parser.error("nobody can reach the board: give --pty or --tcp")
     loop = EventLoop()
-    crossbar = Crossbar(
-        PRESETS[given.preset],
-        NOISES[given.noise],
-        given.seed,
-        (given.n_wordlines, given.n_bitlines),
-        given.default_ohm,
-        given.initial,
-        loop.clock_ns,
-    )
-    board = ArcBoard(loop, crossbar, given.faults, given.line_gap_s)
+    try:
+        board = _board(loop, given)
+    except ValueError as error:
+        parser.error(str(error))
     process.stop_on_signals(loop.stop)
     if given.exit_on_stdin_eof:
         process.stop_on_stdin_end(loop, sys.stdin.fileno())
@@ -47,6 +49,27 @@ def main(arguments: Sequence[str]) -> None:
             port.close()
 
 
+def _board(loop: EventLoop, given: argparse.Namespace) -> ArcBoard:
+    crossbar = Crossbar(
+        PRESETS[given.preset],
+        NOISES[given.noise],
+        given.seed,
+        (given.n_wordlines, given.n_bitlines),
+        given.default_ohm,
+        given.initial,
+        loop.clock_ns,
+        SCATTER if given.scatter else NO_SCATTER,
+    )
+    return ArcBoard(
+        loop,
+        crossbar,
+        given.faults,
+        read_time=ReadTime(given.read_overhead_s, given.read_cycle_s),
+        boot_s=given.boot_s,
+        line_gap_s=given.line_gap_s,
+    )
+
+
 def _ports(
     loop: EventLoop, board: ArcBoard, given: argparse.Namespace
 ) -> tuple[list[Any], dict[str, Any]]:
@@ -54,7 +77,7 @@ def _ports(
     ports: list[Any] = []
     facts: dict[str, Any] = {}
     if given.pty:
-        pty = PtyPort(loop, lambda data: board.on_data(pty, data))
+        pty = PtyPort(loop, lambda data: board.on_data(pty, data), given.pty_link)
         ports.append(pty)
         facts["pty"] = pty.name
     if given.tcp is not None:
@@ -70,57 +93,73 @@ def _ports(
 
 def _truth(board: ArcBoard, line: bytes) -> bytes:
     """Answer a test's question; nothing that is simulated may ask."""
-    crossbar = board.crossbar
     try:
         question = json.loads(line)
-        ask, skip = str(question["ask"]), int(question.get("skip", 0))
+        ask, skip = str(question["ask"]), max(0, int(question.get("skip", 0)))
     except (ValueError, KeyError, TypeError):
         return json.dumps({"error": 'ask like {"ask": "status"}'}).encode()
-    answers: dict[str, Any] = {
-        "status": {
-            "n_lines": board.n_lines,
-            "n_lines_lost": board.n_lines_lost,
-            "n_resets": board.n_resets,
-            "n_jobs": board.firmware.n_jobs,
-            "n_pulses": len(crossbar.pulses),
-            "damaged": crossbar.damaged,
-        },
-        "devices": {
-            "devices": [
-                {"wordline": w, "bitline": b, "resistance_ohm": ohm}
-                for (w, b), ohm in crossbar.true_ohm.items()
-            ]
-        },
-        "pulses": {
-            "pulses": [
-                {
-                    "wordline": pulse.w,
-                    "bitline": pulse.b,
-                    "amplitude_v": pulse.v,
-                    "width_s": pulse.width_s,
-                    "time_ns": pulse.time_ns,
-                }
-                for pulse in crossbar.pulses[skip:]
-            ]
-        },
-    }
-    known = ", ".join(answers)
-    return json.dumps(answers.get(ask, {"error": f"unknown question {ask!r}: {known}"})).encode()
+    answer: dict[str, Any]
+    match ask:
+        case "status":
+            answer = board.status()
+        case "devices":
+            answer = {"devices": _devices(board.crossbar)}
+        case "pulses":
+            answer = {"pulses": _pulses(board.crossbar, skip)}
+        case _:
+            answer = {"error": f"unknown question {ask!r}: status, devices, pulses"}
+    return json.dumps(answer).encode()
+
+
+def _devices(crossbar: Crossbar) -> list[dict[str, Any]]:
+    return [
+        {"wordline": w, "bitline": b, "resistance_ohm": crossbar.true_ohm(w, b)}
+        for w, b in crossbar.places
+    ]
+
+
+def _pulses(crossbar: Crossbar, n_known: int) -> list[dict[str, Any]]:
+    n_forgotten = crossbar.n_pulses - len(crossbar.pulses)
+    new = islice(crossbar.pulses, max(0, n_known - n_forgotten), None)
+    return [pulse._asdict() for pulse in new]
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = process.parser("mocks.arc_board", __doc__)
     add = parser.add_argument
     add("--pty", action="store_true", help="serve on a pseudo-terminal")
+    add("--pty-link", type=Path, metavar="PATH", help="a link to it, so that it can be unplugged")
     add("--tcp", type=process.address, metavar="HOST:PORT", help="serve on a TCP port")
-    add("--n-wordlines", type=int, default=32)
-    add("--n-bitlines", type=int, default=32)
-    add("--preset", choices=sorted(PRESETS), default="B")
-    add("--noise", choices=sorted(NOISES), default="mild")
-    add("--default-ohm", type=float, default=DEFAULT_OHM, help="where nothing else is said")
+    add("--n-wordlines", type=_n_lines, default=MAX_LINES)
+    add("--n-bitlines", type=_n_lines, default=MAX_LINES)
+    add("--preset", choices=sorted(PRESETS), default="B", help="see mocks.memristor")
+    add("--noise", choices=sorted(NOISES), default="mild", help="see mocks.memristor_noise")
+    add("--scatter", action="store_true", help="no two devices alike; see mocks.memristor_scatter")
+    add("--default-ohm", type=_ohm, default=5000.0, help="where nothing else is said")
     add("--initial", type=_places, default={}, metavar='"W,B=OHM ..."')
-    add("--line-gap-s", type=float, default=0.0, help="lines that come faster are lost")
+    add("--line-gap-s", type=_time_s, default=0.0, help="lines that come faster are lost")
+    add("--boot-s", type=_time_s, default=0.3, help="deaf so long after a reset")
+    add("--read-overhead-s", type=_time_s, default=ReadTime().overhead_s)
+    add("--read-cycle-s", type=_time_s, default=ReadTime().cycle_s)
     return parser
+
+
+def _n_lines(text: str) -> int:
+    if not (1 <= int(text) <= MAX_LINES):
+        raise argparse.ArgumentTypeError(f"{text} lines; use 1 to {MAX_LINES}")
+    return int(text)
+
+
+def _time_s(text: str) -> float:
+    if not (0 <= float(text) <= 60):
+        raise argparse.ArgumentTypeError(f"{text} s; use 0 to 60 s")
+    return float(text)
+
+
+def _ohm(text: str) -> float:
+    if not (LOWEST_OHM <= float(text) <= OPEN_OHM):
+        raise argparse.ArgumentTypeError(f"{text} ohm; use {LOWEST_OHM:g} to {OPEN_OHM:g} ohm")
+    return float(text)
 
 
 def _places(text: str) -> dict[tuple[int, int], float]:
@@ -128,7 +167,7 @@ def _places(text: str) -> dict[tuple[int, int], float]:
     for item in text.split():
         place, _, ohm = item.partition("=")
         wordline, _, bitline = place.partition(",")
-        places[int(wordline), int(bitline)] = float(ohm)
+        places[int(wordline), int(bitline)] = _ohm(ohm)
     return places
 
 

@@ -1,32 +1,47 @@
 """The devices of a simulated ArC ONE: a crossbar of memristors and a record of what hit them."""
 
+from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 
 from mocks.memristor import MemristorModel, bias_for_v, current_a
 from mocks.memristor_noise import Memristor, NoiseSettings
+from mocks.memristor_scatter import NO_SCATTER, Scatter, scattered
 
+LOWEST_OHM = 10.0
+"""Less cannot be asked for."""
 OPEN_OHM = 1e9
 """What a reading finds where no device is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pulse:
-    """One pulse that was applied, in the time of the crossbar's clock."""
+MAX_PULSES = 100_000
+"""So many of the last pulses are remembered."""
 
-    w: int
-    b: int
-    v: float
+
+class Pulse(NamedTuple):
+    """One pulse that was applied, at a time of the crossbar's clock.
+
+    Resistances are true ones at the reference voltage; where no device is, `OPEN_OHM`.
+    """
+
+    wordline: int
+    bitline: int
+    amplitude_v: float
     width_s: float
     time_ns: int
+    before_ohm: float
+    after_ohm: float
 
 
 class Crossbar:
     """Devices at word lines 1..n and bit lines 1..n. Each draws from its own generator.
 
-    A device exists when it is first looked at, and is the same whatever happened to others.
+    A device exists when it is first looked at, and is the same whatever happened to others. One
+    whose first resistance is given has the model's own constants; others scatter. Raises
+    ValueError if a place does not exist.
     """
 
     def __init__(
@@ -38,28 +53,36 @@ class Crossbar:
         default_ohm: float,
         initial_ohm: Mapping[tuple[int, int], float],
         clock_ns: Callable[[], int],
+        scatter: Scatter = NO_SCATTER,
     ) -> None:
-        self.pulses: list[Pulse] = []
+        self.n_pulses = 0
+        self.pulses: deque[Pulse] = deque(maxlen=MAX_PULSES)
         self.shape = shape
         self.default_ohm = default_ohm
         self._model = model
         self._noise = noise
+        self._scatter = scatter
         self._seed = seed
         self._initial_ohm = dict(initial_ohm)
         self._clock_ns = clock_ns
         self._devices: dict[tuple[int, int], Memristor] = {}
-        for place in initial_ohm:
-            if self._device(*place) is None:
+        for w, b in initial_ohm:
+            if self._device(w, b) is None:
                 raise ValueError(
-                    f"crossbar: no device at W{place[0]} B{place[1]}; "
+                    f"crossbar: no device at W{w} B{b}; "
                     f"there are {shape[0]} word lines and {shape[1]} bit lines"
                 )
 
+    def true_ohm(self, w: int, b: int) -> float:
+        """Return the true resistance at the reference voltage; `OPEN_OHM` without a device."""
+        device = self._device(w, b)
+        return OPEN_OHM if device is None else device.true_ohm(self._now_s())
+
     @property
-    def true_ohm(self) -> dict[tuple[int, int], float]:
-        """Return the true resistances, at the reference voltage, of the devices looked at."""
-        now_s = self._now_s()
-        return {place: d.true_ohm(now_s) for place, d in sorted(self._devices.items())}
+    def places(self) -> list[tuple[int, int]]:
+        """Return the places of all devices, word line first."""
+        n_wordlines, n_bitlines = self.shape
+        return list(product(range(1, n_wordlines + 1), range(1, n_bitlines + 1)))
 
     @property
     def damaged(self) -> list[tuple[int, int]]:
@@ -68,21 +91,24 @@ class Crossbar:
 
     def pulse(self, w: int, b: int, pulse_v: float, width_s: float, disturbed_part: float) -> None:
         """Apply a pulse to a device, and a part of its voltage to the others on its lines."""
-        self.pulses.append(Pulse(w, b, pulse_v, width_s, self._clock_ns()))
+        time_ns, before_ohm = self._clock_ns(), self.true_ohm(w, b)
         device = self._device(w, b)
-        if device is None:
-            return
-        now_s = self._now_s()
-        device.pulse(pulse_v, width_s, now_s)
-        lowest_v = min(self._model.positive.threshold_v, self._model.negative.threshold_v)
-        if not abs(pulse_v) * disturbed_part > lowest_v:
+        if device is not None:
+            device.pulse(pulse_v, width_s, time_ns * 1e-9)
+            self._disturb(w, b, pulse_v * disturbed_part, width_s)
+        after_ohm = OPEN_OHM if device is None else device.true_ohm(time_ns * 1e-9)
+        self.n_pulses += 1
+        self.pulses.append(Pulse(w, b, pulse_v, width_s, time_ns, before_ohm, after_ohm))
+
+    def _disturb(self, w: int, b: int, pulse_v: float, width_s: float) -> None:
+        if pulse_v == 0:
             return
         on_word = [(w, other) for other in range(1, self.shape[1] + 1) if other != b]
         on_bit = [(other, b) for other in range(1, self.shape[0] + 1) if other != w]
         for place in on_word + on_bit:
             neighbour = self._device(*place)
             if neighbour is not None:
-                neighbour.pulse(pulse_v * disturbed_part, width_s, now_s)
+                neighbour.pulse(pulse_v, width_s, self._now_s())
 
     def read_ohm(self, w: int, b: int, read_v: float, n_cycles: int) -> float:
         """Return a noisy reading; nothing is there but air beyond the crossbar."""
@@ -103,9 +129,12 @@ class Crossbar:
         if not (1 <= w <= self.shape[0] and 1 <= b <= self.shape[1]):
             return None
         if (w, b) not in self._devices:
-            ohm = self._initial_ohm.get((w, b), self.default_ohm)
             rng = np.random.default_rng((self._seed, w, b))
-            self._devices[w, b] = Memristor(self._model, ohm, self._noise, rng)
+            if (w, b) in self._initial_ohm:
+                model, ohm = self._model, self._initial_ohm[w, b]
+            else:
+                model, ohm = scattered(self._model, self.default_ohm, self._scatter, rng)
+            self._devices[w, b] = Memristor(model, ohm, self._noise, rng)
         return self._devices[w, b]
 
     def _now_s(self) -> float:

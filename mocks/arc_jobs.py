@@ -22,8 +22,6 @@ N_UNSUPPORTED_PARAMETERS = {
 }  # fmt: skip
 """Jobs this mock does not play: it takes their header and is then busy until it is reset."""
 
-_READ_OVERHEAD_S = 0.3e-3
-_READ_CYCLE_S = 25e-6
 _STEP_OVERHEAD_S = 2e-3
 _MAX_WIDTH_S = 10.0
 _MAX_V = 12.0
@@ -54,11 +52,24 @@ class Reply:
 Step = NextLine | Busy | Reply
 
 
+@dataclass(frozen=True, slots=True)
+class ReadTime:
+    """How long a reading takes; the defaults are guesses, nobody has published the board's."""
+
+    overhead_s: float = 0.3e-3
+    cycle_s: float = 25e-6
+
+    def total_s(self, n_cycles: int) -> float:
+        """Return the time of a reading that averages so many cycles; at least one."""
+        return self.overhead_s + max(1, n_cycles) * self.cycle_s
+
+
 @dataclass(slots=True)
 class Firmware:
     """What a board remembers between jobs, and how it does them. A reset makes a new one."""
 
     crossbar: Crossbar
+    read_time: ReadTime = field(default_factory=ReadTime)
     n_read_cycles: int = 50
     read_mode: int = 2
     sneak_path: int = 1
@@ -147,7 +158,7 @@ class Firmware:
         yield Busy(width_s)
 
     def _read(self, w: int, b: int) -> Steps:
-        yield Busy(_READ_OVERHEAD_S + max(1, self.n_read_cycles) * _READ_CYCLE_S)
+        yield Busy(self.read_time.total_s(self.n_read_cycles))
         if self.is_initialised:
             read_v = 0.5 if self.read_mode == 0 else self.read_v
             ohm = self.crossbar.read_ohm(w, b, read_v, self.n_read_cycles)

@@ -8,68 +8,119 @@ import socket
 import tty
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from mocks.event_loop import EventLoop
 from mocks.rhx_sockets import LinePort
 
 _MAX_READ_BYTES = 65_536
+_RETRY_S = 0.05
 
 
 class PtyPort:
-    """A pseudo-terminal in raw mode; `name` is the device that a client opens as a serial port.
+    """A pseudo-terminal in raw mode; `name` is what a client opens as a serial port.
 
-    Our own hold of the client's side keeps it alive while no client is there. Opening a serial
-    port discards what came before, as a client does with a real one.
+    Our own hold of the client's side keeps it alive while no client is there. Raises OSError if
+    there is no pseudo-terminal, or if something is already where the link shall be.
     """
 
-    def __init__(self, loop: EventLoop, on_data: Callable[[bytes], None]) -> None:
+    def __init__(
+        self, loop: EventLoop, on_data: Callable[[bytes], None], link: Path | None = None
+    ) -> None:
         self._loop = loop
         self._on_data = on_data
+        self._link = link
         self._queue = bytearray()
-        self._board_fd, self._client_fd = os.openpty()
-        tty.setraw(self._client_fd)
-        os.set_blocking(self._board_fd, False)
-        self.name = os.ttyname(self._client_fd)
-        loop.on_readable(self._board_fd, self._read)
+        self._is_gone = False
+        self._fds: tuple[int, int] | None = None
+        self._plug_in()
 
     def send(self, data: bytes) -> None:
-        """Queue bytes for whoever reads."""
-        self._queue += data
-        self._flush()
+        """Queue bytes for whoever reads; while the port is gone they are lost."""
+        if not self._is_gone:
+            self._queue += data
+            self._flush()
 
     def discard(self) -> None:
         """Forget what is queued."""
         self._queue.clear()
-        self._loop.on_writable(self._board_fd, None)
+        if self._fds is not None:
+            self._loop.on_writable(self._fds[0], None)
 
-    def disconnect(self) -> None:
-        """Do as if the cable were pulled: a pseudo-terminal can only lose what is queued."""
+    def disconnect(self, duration_s: float) -> None:
+        """Be unplugged for a time.
+
+        With a link, the pseudo-terminal goes away, and the link then leads to a new one. Without,
+        nobody could find the new one: then bytes are lost in both directions, as on a cut wire.
+        """
         self.discard()
+        if not self._is_gone:
+            self._is_gone = True
+            if self._link is not None:
+                self._unplug()
+            self._loop.call_after_s(duration_s, self._come_back)
 
     def close(self) -> None:
         """Take the pseudo-terminal away; a client gets an input/output error."""
-        self._loop.forget(self._board_fd)
-        os.close(self._board_fd)
-        os.close(self._client_fd)
+        self._unplug()
+
+    def _come_back(self) -> None:
+        if self._fds is None:
+            self._plug_in()
+        self._is_gone = False
+
+    def _plug_in(self) -> None:
+        board_fd, client_fd = os.openpty()
+        self._fds = board_fd, client_fd
+        try:
+            tty.setraw(client_fd)
+            os.set_blocking(board_fd, False)
+            self.name = os.ttyname(client_fd)
+            if self._link is not None:
+                self._link.symlink_to(self.name)
+                self.name = str(self._link)
+        except OSError:
+            os.close(board_fd)
+            os.close(client_fd)
+            raise
+        self._loop.on_readable(board_fd, self._read)
+
+    def _unplug(self) -> None:
+        if self._fds is None:
+            return
+        if self._link is not None:
+            self._link.unlink(missing_ok=True)
+        self._loop.forget(self._fds[0])
+        for fd in self._fds:
+            os.close(fd)
+        self._fds = None
 
     def _read(self) -> None:
+        if self._fds is None:
+            return
         try:
-            data = os.read(self._board_fd, _MAX_READ_BYTES)
+            data = os.read(self._fds[0], _MAX_READ_BYTES)
         except BlockingIOError:
             return
-        self._on_data(data)
+        if not self._is_gone:
+            self._on_data(data)
 
     def _flush(self) -> None:
+        if self._fds is None:
+            return
         try:
-            n_sent = os.write(self._board_fd, self._queue)
+            n_sent = os.write(self._fds[0], self._queue)
         except BlockingIOError:
             n_sent = 0
         del self._queue[:n_sent]
-        self._loop.on_writable(self._board_fd, self._flush if self._queue else None)
+        self._loop.on_writable(self._fds[0], self._flush if self._queue else None)
 
 
 class TcpPort:
-    """A TCP port for one client at a time; the next one waits until it has left."""
+    """A TCP port for one client at a time; the next one waits until it has left.
+
+    Raises OSError if the address is taken.
+    """
 
     def __init__(
         self, loop: EventLoop, address: tuple[str, int], on_data: Callable[[bytes], None]
@@ -80,7 +131,8 @@ class TcpPort:
         self._client: socket.socket | None = None
         self._listener = socket.create_server(address)
         self._listener.setblocking(False)
-        self.port: int = self._listener.getsockname()[1]
+        self._address: tuple[str, int] = self._listener.getsockname()[:2]
+        self.port = self._address[1]
         loop.on_readable(self._listener, self._accept)
 
     def send(self, data: bytes) -> None:
@@ -95,20 +147,37 @@ class TcpPort:
         if self._client is not None:
             self._loop.on_writable(self._client, None)
 
-    def disconnect(self) -> None:
-        """Drop the client, if there is one, and wait for the next."""
+    def disconnect(self, duration_s: float) -> None:
+        """Drop the client, if there is one, and refuse clients for a time."""
+        self._drop_client()
+        if self._listener.fileno() < 0:
+            return
+        self._loop.forget(self._listener)
+        self._listener.close()
+        self._loop.call_after_s(duration_s, self._listen_again)
+
+    def close(self) -> None:
+        """Drop the client and give the port back."""
+        self._drop_client()
+        self._loop.forget(self._listener)
+        self._listener.close()
+
+    def _listen_again(self) -> None:
+        try:
+            self._listener = socket.create_server(self._address)
+        except OSError:  # taken meanwhile; a mock that nobody can find is of no use, try on
+            self._loop.call_after_s(_RETRY_S, self._listen_again)
+            return
+        self._listener.setblocking(False)
+        self._loop.on_readable(self._listener, self._accept)
+
+    def _drop_client(self) -> None:
         if self._client is not None:
             self._loop.forget(self._client)
             self._client.close()
             self._client = None
             self._queue.clear()
             self._loop.on_readable(self._listener, self._accept)
-
-    def close(self) -> None:
-        """Drop the client and give the port back."""
-        self.disconnect()
-        self._loop.forget(self._listener)
-        self._listener.close()
 
     def _accept(self) -> None:
         try:
@@ -132,7 +201,7 @@ class TcpPort:
         if data:
             self._on_data(data)
         else:
-            self.disconnect()
+            self._drop_client()
 
     def _flush(self) -> None:
         if self._client is None:
@@ -142,7 +211,7 @@ class TcpPort:
         except BlockingIOError:
             n_sent = 0
         except OSError:
-            self.disconnect()
+            self._drop_client()
             return
         del self._queue[:n_sent]
         self._loop.on_writable(self._client, self._flush if self._queue else None)

@@ -40,14 +40,24 @@ class MemristorModel:
     """The constants of a kind of device.
 
     The state is the resistance at `reference_v`; at other voltages the device has another one.
-    A pulse above `max_v` or longer than `max_width_s` destroys the device.
+    A pulse above `max_v` destroys the device, and so does one above the threshold that is longer
+    than `max_width_s` (our choice: the published data say nothing of it).
     """
 
     positive: SwitchingBranch
     negative: SwitchingBranch
     reference_v: float
-    max_v: float
+    max_v: float = 5.0
     max_width_s: float = 20e-3
+
+    def branch(self, pulse_v: float) -> SwitchingBranch:
+        """Return the constants for pulses of this polarity."""
+        return self.positive if pulse_v > 0 else self.negative
+
+    def is_destroyed_by(self, pulse_v: float, width_s: float) -> bool:
+        """Say whether no device survives such a pulse."""
+        is_strong = abs(pulse_v) > self.branch(pulse_v).threshold_v
+        return abs(pulse_v) > self.max_v or (is_strong and width_s > self.max_width_s)
 
 
 PRESETS = {
@@ -55,19 +65,16 @@ PRESETS = {
         SwitchingBranch(6.07e-4, 1.607, 0.095, 20_000.0),
         SwitchingBranch(5.29, 1.445, 0.338, 2658.0),
         reference_v=0.3,
-        max_v=3.0,
     ),
     "B": MemristorModel(
         SwitchingBranch(4.6e-3, 1.0, 0.30, 20_000.0),
         SwitchingBranch(0.18, 1.0, 0.30, 2000.0),
         reference_v=0.5,
-        max_v=3.0,
     ),
     "C": MemristorModel(
         SwitchingBranch(4.6e-3, 3.0, 0.5, 20_000.0),
         SwitchingBranch(0.18, 3.0, 0.5, 2000.0),
         reference_v=0.5,
-        max_v=5.0,
     ),
 }
 """A: the manual's device. B: soft, for 1.2 to 2 V and 100 us. C: B for 4 V and 100 us."""
@@ -85,7 +92,7 @@ def switched_ohm(
     Positive pulses raise it towards the upper bound, negative ones lower it. `rate_factor`
     multiplies the speed of this pulse. A resistance beyond the bound does not change.
     """
-    branch = model.positive if pulse_v > 0 else model.negative
+    branch = model.branch(pulse_v)
     overdrive_v = abs(pulse_v) - branch.threshold_v
     direction = 1.0 if pulse_v > 0 else -1.0
     distance_ohm = direction * (branch.bound_ohm - resistance_ohm)

@@ -84,11 +84,10 @@ class Memristor:
     def pulse(self, pulse_v: float, width_s: float, now_s: float) -> None:
         """Apply a rectangular pulse."""
         model = self._model
-        if abs(pulse_v) > model.max_v or width_s > model.max_width_s:
-            self.is_damaged = True
-        before_ohm = self.true_ohm(now_s)
-        if self.is_damaged:
+        self.is_damaged = self.is_damaged or model.is_destroyed_by(pulse_v, width_s)
+        if self.is_damaged or not abs(pulse_v) > model.branch(pulse_v).threshold_v:
             return
+        before_ohm = self.true_ohm(now_s)
         factor = math.exp(self._noise.cycle_sigma * self._rng.standard_normal())
         after_ohm = switched_ohm(model, before_ohm, pulse_v, width_s, factor)
         if after_ohm == before_ohm:
