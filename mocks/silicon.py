@@ -23,7 +23,6 @@ MISMATCH = 0.02
 
 _QUIET_A = 0.2e-9
 _QUIET_SLOPES = 5.0
-_MAX_EXPONENT = 50.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +71,7 @@ class AdexNeuron:
         self.parameters = parameters or AdexParameters()
         self._step_s = step_s
         self._state = _State(0.0, 0.0, 0.0, 0.0)
+        self._foretold: tuple[list[float], _State] | None = None
         self._quiet_step = _quiet_step(self.parameters, step_s)
 
     @property
@@ -94,6 +94,7 @@ class AdexNeuron:
         spikes = self.advance(at_s)
         added_a = self.parameters.full_weight_a * weight_code / 255
         self._state = replace(self._state, synapse_a=self._state.synapse_a + added_a)
+        self._foretold = None
         return spikes
 
     def advance(self, until_s: float) -> list[float]:
@@ -103,12 +104,18 @@ class AdexNeuron:
         """
         if not (self._state.time_s - self._step_s <= until_s < math.inf):
             raise ValueError(f"time {until_s} s is before {self._state.time_s} s, already reached")
+        known: list[float] = []
+        if self._foretold is not None and self._foretold[1].time_s <= until_s:
+            known, self._state = self._foretold
+            self._foretold = None
         spikes, self._state = self._simulate(until_s, is_first_only=False)
-        return spikes
+        return known + spikes
 
     def next_spike_s(self) -> float | None:
         """Return when it will fire if nothing else comes; None if it will not."""
-        spikes, _ = self._simulate(math.inf, is_first_only=True)
+        if self._foretold is None:
+            self._foretold = self._simulate(math.inf, is_first_only=True)
+        spikes, _ = self._foretold
         return spikes[0] if spikes else None
 
     def _simulate(self, until_s: float, *, is_first_only: bool) -> tuple[list[float], _State]:
@@ -118,14 +125,14 @@ class AdexNeuron:
         peak_v, quiet_v = p.peak_v - p.rest_v, threshold_v - _QUIET_SLOPES * p.slope_v
         leak_siemens, adaptation_siemens = p.leak_siemens, p.adaptation_siemens
         v_per_a, w_part = step_s / p.capacitance_f, step_s / p.adaptation_s
-        decay = math.exp(-step_s / p.synapse_s)
+        exp, decay = math.exp, math.exp(-step_s / p.synapse_s)
         spikes: list[float] = []
         while t + step_s <= until_s:
             if i < _QUIET_A and v < quiet_v:
                 # The leak outweighs this current everywhere below threshold: no spike will come.
                 state = _State(t, v, w, i)
                 return spikes, state if is_first_only else self._rest_until(until_s, state)
-            upswing_v = slope_v * math.exp(min(_MAX_EXPONENT, (v - threshold_v) / slope_v))
+            upswing_v = slope_v * exp((v - threshold_v) / slope_v)
             dv = v_per_a * (leak_siemens * (upswing_v - v) - w + i)
             w += w_part * (adaptation_siemens * v - w)
             v += dv

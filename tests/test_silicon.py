@@ -120,6 +120,27 @@ def test_what_is_foretold_happens():
         assert neuron.next_spike_s() is None
 
 
+def test_an_event_changes_what_was_foretold():
+    neuron = AdexNeuron()
+    neuron.inject(160, START_S)
+    alone_s = neuron.next_spike_s()
+    neuron.inject(200, START_S + 1e-3)
+    together_s = neuron.next_spike_s()
+    assert START_S + 1e-3 < together_s < alone_s - 1e-3
+    assert neuron.advance(START_S + 1.0)[0] == together_s
+
+
+def test_looking_ahead_changes_nothing():
+    looking, blind = AdexNeuron(), AdexNeuron()
+    for k in range(400):
+        at_s = START_S + 0.0013 * k
+        if k % 17 == 0:
+            assert looking.inject(230, at_s) == blind.inject(230, at_s)
+        looking.next_spike_s()
+        assert looking.advance(at_s + 1e-3) == blind.advance(at_s + 1e-3)
+        assert looking.membrane_v == pytest.approx(blind.membrane_v, abs=1e-12)
+
+
 def test_a_spike_that_nobody_asked_for_is_returned_by_the_next_event():
     neuron = AdexNeuron()
     neuron.inject(200, START_S)
