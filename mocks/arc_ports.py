@@ -149,12 +149,13 @@ class TcpPort:
 
     def disconnect(self, duration_s: float) -> None:
         """Drop the client, if there is one, and refuse clients for a time."""
+        is_listening = self._listener.fileno() >= 0
+        if is_listening:  # closed first, or the client might be back before it is
+            self._loop.forget(self._listener)
+            self._listener.close()
         self._drop_client()
-        if self._listener.fileno() < 0:
-            return
-        self._loop.forget(self._listener)
-        self._listener.close()
-        self._loop.call_after_s(duration_s, self._listen_again)
+        if is_listening:
+            self._loop.call_after_s(duration_s, self._listen_again)
 
     def close(self) -> None:
         """Drop the client and give the port back."""
@@ -177,6 +178,10 @@ class TcpPort:
             self._client.close()
             self._client = None
             self._queue.clear()
+
+    def _let_next_in(self) -> None:
+        self._drop_client()
+        if self._listener.fileno() >= 0:
             self._loop.on_readable(self._listener, self._accept)
 
     def _accept(self) -> None:
@@ -201,7 +206,7 @@ class TcpPort:
         if data:
             self._on_data(data)
         else:
-            self._drop_client()
+            self._let_next_in()
 
     def _flush(self) -> None:
         if self._client is None:
@@ -211,7 +216,7 @@ class TcpPort:
         except BlockingIOError:
             n_sent = 0
         except OSError:
-            self._drop_client()
+            self._let_next_in()
             return
         del self._queue[:n_sent]
         self._loop.on_writable(self._client, self._flush if self._queue else None)
