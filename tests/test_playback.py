@@ -127,18 +127,70 @@ def test_blocks_come_when_their_time_has_come_and_late_readers_lose_none(tmp_pat
     playback.close()
 
 
-def test_stop_wakes_a_waiting_reader(tmp_path: Path) -> None:
-    playback = Playback("rec", write_recording(tmp_path), is_looping=True)
+@pytest.mark.parametrize("how", ["stop", "close"])
+def test_stop_and_close_wake_a_waiting_reader_at_once(tmp_path: Path, how: str) -> None:
+    now_ns, n_looks, is_inside = 0, 0, threading.Event()
+
+    def standing_clock_ns() -> int:
+        nonlocal n_looks
+        n_looks += 1
+        if n_looks == 3:  # start, the reader's deadline, and its first look with the lock held
+            is_inside.set()
+        return now_ns
+
+    folder = write_recording(tmp_path)
+    playback = Playback("rec", folder, is_looping=False, clock_ns=standing_clock_ns)
     playback.open()
+    playback.start()
     got: list[SampleBlock | None] = []
-    reader = threading.Thread(target=lambda: got.append(playback.read_block(0.3)))
+    reader = threading.Thread(target=lambda: got.append(playback.read_block(30.0)))
     reader.start()
+    assert is_inside.wait(5.0)
+    getattr(playback, how)()
+    reader.join(2.0)
+    was_woken = not reader.is_alive()
+    now_ns = 10**12
     playback.stop()
     reader.join(5.0)
+    assert was_woken, "the clock stands still: only the wake-up can bring the reader back"
     assert got == [None]
     playback.close()
     with pytest.raises(InstrumentProtocolError, match="not open"):
         playback.read_block(0.0)
+
+
+def test_it_starts_again_after_make_safe_and_stop(tmp_path: Path) -> None:
+    now_ns = 0
+    playback = Playback("rec", write_recording(tmp_path), is_looping=False, clock_ns=lambda: now_ns)
+    playback.open()
+    playback.start()
+    assert playback.make_safe() == playback.make_safe()
+    playback.stop()
+    now_ns = 10**9
+    assert playback.read_block(0.0) is None, "stopped"
+    playback.start()
+    assert playback.read_block(0.0) is None, "time counts from the new start"
+    now_ns += 5_000_000
+    block = playback.read_block(0.0)
+    assert block is not None
+    assert block.samples[0, 0] == 0
+    playback.close()
+
+
+def test_a_gap_takes_its_time(tmp_path: Path) -> None:
+    now_ns = 0
+    folder = write_recording(tmp_path, np.r_[0:5, 65:160])
+    playback = Playback("rec", folder, is_looping=False, clock_ns=lambda: now_ns)
+    playback.open()
+    playback.start()
+    now_ns = 69_999_999
+    assert playback.read_block(0.0) is not None
+    assert playback.read_block(0.0) is None, "5 samples, 60 missing, 5 samples at 1 kHz: 70 ms"
+    now_ns = 70_000_000
+    block = playback.read_block(0.0)
+    assert block is not None
+    assert (block.n_lost, block.first_sample) == (60, 65)
+    playback.close()
 
 
 def test_it_cannot_stimulate(tmp_path: Path) -> None:
@@ -167,6 +219,9 @@ def test_it_cannot_stimulate(tmp_path: Path) -> None:
         ({"sample_rate": float("nan")}, "sample rate"),
         ({"sample_rate": 0}, "sample rate"),
         ({"sample_rate": "fast"}, "fast"),
+        ({"sample_rate": 10**400}, "too large"),
+        ({"num_channels": 7}, "num_channels 7 but 2 channels"),
+        ({"channels": [{"channel_name": None, "bit_volts": 1}]}, "channel name None"),
         ({"channels": []}, "one or more"),
         ({"channels": [{"channel_name": "A", "bit_volts": 0.1}] * 2}, "named once"),
         ({"channels": [{"channel_name": "A"}]}, "bit_volts"),
@@ -197,6 +252,21 @@ def test_files_that_do_not_fit_each_other_are_named(tmp_path: Path) -> None:
         Playback("rec", folder, is_looping=False).open()
     data.unlink()
     with pytest.raises(InstrumentError, match=r"continuous\.dat"):
+        Playback("rec", folder, is_looping=False).open()
+
+
+def test_sample_numbers_that_are_something_else_are_named(tmp_path: Path) -> None:
+    folder = write_recording(tmp_path)
+    (numbers,) = folder.rglob("sample_numbers.npy")
+    np.save(numbers, np.arange(float(N_ROWS)))
+    with pytest.raises(InstrumentProtocolError, match="expected integers"):
+        Playback("rec", folder, is_looping=False).open()
+    with numbers.open("wb") as archive:
+        np.savez(archive, numbers=np.arange(N_ROWS))
+    with pytest.raises(InstrumentError, match="cannot be read"):
+        Playback("rec", folder, is_looping=False).open()
+    numbers.write_bytes(b"")
+    with pytest.raises(InstrumentError, match="cannot be read"):
         Playback("rec", folder, is_looping=False).open()
 
 

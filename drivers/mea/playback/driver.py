@@ -40,6 +40,7 @@ class Playback:
         self._clock_ns = clock_ns
         self._recording: Recording | None = None
         self._is_running = False
+        self._n_stops = 0
         self._changed = threading.Condition()
         self._row = 0
         self._segment = 0
@@ -78,11 +79,16 @@ class Playback:
             self._changed.notify_all()
 
     def read_block(self, timeout_s: float) -> SampleBlock | None:
-        """Return the next samples once their time has come, or None if it has not in time."""
+        """Return the next samples once their time has come, or None if it has not in time.
+
+        None also when `stop` or `close` comes meanwhile. A block is at most `BLOCK_S` long.
+        Stopped or at the end it waits out the time, so that a loop around it does not spin.
+        """
         recording = self._opened()
         deadline_ns = self._clock_ns() + timeout_s * 1e9
         with self._changed:
-            while True:
+            n_stops = self._n_stops
+            while n_stops == self._n_stops:
                 now_ns = self._clock_ns()
                 due_ns = self._due_ns(recording)
                 if due_ns is not None and now_ns >= due_ns:
@@ -91,6 +97,7 @@ class Playback:
                 if not wake_ns > now_ns:
                     return None
                 self._changed.wait((wake_ns - now_ns) / 1e9)
+        return None
 
     def stimulate(self, permit: Permit) -> int:
         """Refuse. Raises `SafetyLimitError`; the permit stays unspent."""
@@ -99,9 +106,10 @@ class Playback:
         )
 
     def stop(self) -> None:
-        """Stop playing; a waiting `read_block` sees it at once."""
+        """Stop playing; a waiting `read_block` returns at once."""
         with self._changed:
             self._is_running = False
+            self._n_stops += 1
             self._changed.notify_all()
 
     def make_safe(self) -> SafeReport:

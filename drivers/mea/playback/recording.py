@@ -99,11 +99,19 @@ def _first_stream(oebin: Path) -> dict[str, Any]:
 def _format(oebin: Path, stream: dict[str, Any]) -> StreamFormat:
     try:
         channels = stream["channels"]
-        names = tuple(str(channel["channel_name"]) for channel in channels)
+        names = tuple(channel["channel_name"] for channel in channels)
         scales = {float(channel["bit_volts"]) for channel in channels}
         rate_hz = float(stream["sample_rate"])
-    except (ValueError, LookupError, TypeError) as exc:
+        n_channels = stream.get("num_channels", len(channels))
+    except (ValueError, LookupError, TypeError, OverflowError) as exc:
         raise InstrumentProtocolError(f"{oebin}: {exc!r} in the stream's description") from exc
+    if n_channels != len(names):
+        raise InstrumentProtocolError(
+            f"{oebin}: num_channels {n_channels} but {len(names)} channels are described"
+        )
+    for name in names:
+        if not (isinstance(name, str) and name):
+            raise InstrumentProtocolError(f"{oebin}: channel name {name!r}, expected a word")
     if not names or len(set(names)) != len(names):
         raise InstrumentProtocolError(f"{oebin}: channels must be one or more, each named once")
     if not (1.0 <= rate_hz <= MAX_RATE_HZ):
@@ -122,7 +130,8 @@ def _sample_numbers(data: Path) -> npt.NDArray[np.int64]:
     path = data / "sample_numbers.npy"
     if not path.exists():
         path = data / "timestamps.npy"
-    numbers: npt.NDArray[np.int64] = np.load(path, mmap_mode="r", allow_pickle=False)
+    # np.load would take an archive too, and return something that is no array
+    numbers: npt.NDArray[np.int64] = np.lib.format.open_memmap(path, mode="r")
     if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
         raise InstrumentProtocolError(f"{path}: {numbers.dtype} {numbers.shape}, expected integers")
     return numbers
