@@ -2,6 +2,7 @@
 
 import struct
 from dataclasses import dataclass
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -23,22 +24,33 @@ ACK = struct.Struct("<Q")
 GAP = struct.Struct("<QQ")
 MAX_RECORDS = 1024
 MAX_REASON_BYTES = 500
+MAX_SEQ = 2**48 - 1
+"""A PSP names its cause by seq in 48 bits."""
+MAX_TIME_NS = 2**62
+"""146 years: whatever is added to such a time still fits the 64 bits in which it is recorded."""
 _NEWEST_KIND = max(int(kind) for kind in EventKind)
+_PROVENANCE_BITS = 3
+_N_PROVENANCES = len(Provenance)
+
+_Version = Annotated[int, msgspec.Meta(ge=0, le=255)]
+_StreamNumber = Annotated[int, msgspec.Meta(ge=0, le=2**16 - 1)]
+_NeuronId = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
+_LastSeq = Annotated[int, msgspec.Meta(ge=0, le=MAX_SEQ)]
 
 
 class StreamInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One stream of events that a site can send."""
 
-    stream: int
+    stream: _StreamNumber
     provenance: Provenance
-    neurons: tuple[int, ...]
+    neurons: tuple[_NeuronId, ...]
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who opens a link. JSON: once per connection, and readable in a capture."""
 
-    min_version: int
-    max_version: int
+    min_version: _Version
+    max_version: _Version
     site: str
     session: str
     """128 random bits in hex, new at every start."""
@@ -46,7 +58,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     clock: str
     """Identity of the sender's clock; equal identities mean one clock."""
     streams: tuple[StreamInfo, ...]
-    last_seqs: dict[str, int]
+    last_seqs: dict[str, _LastSeq]
     """By session of the receiver of this HELLO: the newest of its frames that is on record here."""
 
 
@@ -74,12 +86,10 @@ def decode_hello(body: bytes) -> Hello:
     """Return the HELLO in a body. Raises `FrameError`."""
     try:
         hello = msgspec.json.decode(body, type=Hello)
-    except (msgspec.DecodeError, RecursionError) as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise FrameError(f"HELLO is not valid: {exc}") from exc
     if len(hello.session) != 32:
         raise FrameError(f"HELLO: session {hello.session[:40]!r} is not 128 bits in hex")
-    if any(seq < 0 for seq in hello.last_seqs.values()):
-        raise FrameError("HELLO: negative last seq")
     return hello
 
 
@@ -92,7 +102,11 @@ def encode_heartbeat(beat: Heartbeat) -> bytes:
 
 def decode_heartbeat(body: bytes) -> Heartbeat:
     """Return the heartbeat in a body. Raises `FrameError`."""
-    return Heartbeat(*_unpack(HEARTBEAT, body, "HB"))
+    beat = Heartbeat(*_unpack(HEARTBEAT, body, "HB"))
+    for time_ns in (beat.sent_ns, beat.echoed_received_ns):
+        if not (-MAX_TIME_NS <= time_ns <= MAX_TIME_NS):
+            raise FrameError(f"HB: time {time_ns} ns, at most {MAX_TIME_NS} either way")
+    return beat
 
 
 def encode_ack(seq: int) -> bytes:
@@ -113,8 +127,8 @@ def encode_gap(first_seq: int, last_seq: int) -> bytes:
 def decode_gap(body: bytes) -> tuple[int, int]:
     """Return (first, last) missing seq. Raises `FrameError`."""
     first, last = _unpack(GAP, body, "GAP")
-    if not (1 <= first <= last):
-        raise FrameError(f"GAP from {first} to {last} is none")
+    if not (1 <= first <= last <= MAX_SEQ):
+        raise FrameError(f"GAP from {first} to {last} is none; numbers go from 1 to {MAX_SEQ}")
     return first, last
 
 
@@ -125,7 +139,7 @@ def encode_spikes(stream: int, records: SpikeRecords, complete_until_ns: int) ->
 
 def decode_spikes(body: bytes) -> tuple[int, SpikeRecords, int]:
     """Return (stream, records, complete_until_ns); the records are read-only. Raises FrameError."""
-    stream, records, complete_ns = _decode_batch(body, SPIKE_RECORD, "SPIKES")
+    stream, records, complete_ns = _decode_batch(body, SPIKE_RECORD, "time_ns", "SPIKES")
     if len(records) and int(records["kind"].max()) > _NEWEST_KIND:
         raise FrameError("SPIKES: unknown kind of event")
     if np.isinf(records["amplitude_uv"]).any():
@@ -140,12 +154,14 @@ def encode_psps(stream: int, records: PspRecords, complete_until_ns: int) -> byt
 
 def decode_psps(body: bytes) -> tuple[int, PspRecords, int]:
     """Return (stream, records, complete_until_ns); the records are read-only. Raises FrameError."""
-    stream, records, complete_ns = _decode_batch(body, PSP_RECORD, "PSPS")
+    stream, records, complete_ns = _decode_batch(body, PSP_RECORD, "pre_time_ns", "PSPS")
     weight = records["weight"]
     if not bool(((weight >= 0) & (weight <= 1)).all()):
         raise FrameError("PSPS: weight outside 0 to 1")
     if len(records) and int(records["kind"].max()) > _NEWEST_KIND:
         raise FrameError("PSPS: unknown kind of event")
+    if bool(((records["flags"] & _PROVENANCE_BITS) >= _N_PROVENANCES).any()):
+        raise FrameError("PSPS: unknown provenance in the flags")
     return stream, records, complete_ns
 
 
@@ -156,7 +172,7 @@ def _encode_batch(stream: int, records: SpikeRecords, complete_until_ns: int) ->
 
 
 def _decode_batch(
-    body: bytes, dtype: "np.dtype[np.void]", what: str
+    body: bytes, dtype: "np.dtype[np.void]", time_field: str, what: str
 ) -> tuple[int, SpikeRecords, int]:
     if len(body) < BATCH.size:
         raise FrameError(f"{what}: {len(body)} bytes are no batch")
@@ -165,7 +181,12 @@ def _decode_batch(
         raise FrameError(f"{what}: {count} records, at most {MAX_RECORDS}")
     if len(body) != BATCH.size + count * dtype.itemsize:
         raise FrameError(f"{what}: {count} records in {len(body)} bytes do not fit")
+    if not (-MAX_TIME_NS <= complete_until_ns <= MAX_TIME_NS):
+        raise FrameError(f"{what}: complete until {complete_until_ns} ns, at most {MAX_TIME_NS}")
     records = np.frombuffer(body, dtype, count, BATCH.size)
+    time_ns = records[time_field]
+    if not bool(((time_ns >= -MAX_TIME_NS) & (time_ns <= MAX_TIME_NS)).all()):
+        raise FrameError(f"{what}: a time beyond {MAX_TIME_NS} ns")
     return int(stream), records, int(complete_until_ns)
 
 
