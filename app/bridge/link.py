@@ -197,7 +197,7 @@ class Link:
             case FrameType.ACK:
                 self._on_ack(bodies.decode_ack(frame.body))
             case FrameType.GAP:
-                events += self._on_gap(*bodies.decode_gap(frame.body))
+                events += self._on_gap(bodies.decode_gap(frame.body)[1])
             case FrameType.BYE:
                 reason = frame.body[: bodies.MAX_REASON_BYTES].decode("utf-8", "replace")
                 raise FrameError(f"peer said goodbye: {reason}")
@@ -336,7 +336,7 @@ class Link:
             return []
         events: list[LinkEvent] = []
         if frame.seq > last + 1:
-            events += self._on_gap(last + 1, frame.seq - 1)
+            events += self._on_gap(frame.seq - 1)
         self._received[session] = frame.seq
         is_resend = bool(frame.flags & FrameFlag.RESEND)
         age_ns = self._age_bound(frame.echo, now_ns)
@@ -360,9 +360,10 @@ class Link:
         sent_ns = self._nonces.get(echo)
         return None if sent_ns is None else now_ns - sent_ns
 
-    def _on_gap(self, first: int, last: int) -> list[LinkEvent]:
+    def _on_gap(self, last: int) -> list[LinkEvent]:
+        """Note that nothing up to `last` will come that has not come yet."""
         session = self._session()
-        first = max(first, self._received.get(session, 0) + 1)
+        first = self._received.get(session, 0) + 1
         if first > last:
             return []
         self._received[session] = last

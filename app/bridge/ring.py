@@ -66,8 +66,9 @@ class ResendRing:
         """Begin anew after `seq`, for a peer that has everything up to there."""
         self.acknowledge(min(seq, self.last_seq))
         self._cursor = 0
-        if self._fallen is not None and self._fallen[1] <= seq:
-            self._fallen = None
+        # A GAP may have been lost with the last connection, so it is worked out anew.
+        oldest = self._entries[0].seq if self._entries else self._next_seq
+        self._fallen = (seq + 1, oldest - 1) if seq + 1 < oldest else None
 
     def has_next(self) -> bool:
         """Say whether something waits to be written."""
