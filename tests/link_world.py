@@ -64,10 +64,16 @@ class Wire:
     """One connection between two links; bytes keep their order, each write has its delay."""
 
     def __init__(
-        self, a: End, b: End, delay: Delay = no_delay, reconnect_ns: int = 200 * MS
+        self,
+        a: End,
+        b: End,
+        delay: Delay = no_delay,
+        reconnect_ns: int = 200 * MS,
+        delay_back: Delay | None = None,
     ) -> None:
         self.ends = (a, b)
-        self.delay = delay
+        self.delays = (delay, delay_back or delay)
+        """From a to b, and from b to a."""
         self.reconnect_ns = reconnect_ns
         self.is_up = False
         self.is_dead = False
@@ -97,8 +103,9 @@ class Wire:
             self._next_tick_ns = now_ns + TICK_NS
             for end in self.ends:
                 self._guarded(end, now_ns, partial(end.link.on_tick, now_ns + end.clock_offset_ns))
-        for sender, receiver in (self.ends, self.ends[::-1]):
-            self._write(sender, receiver, now_ns)
+        a, b = self.ends
+        self._write(a, b, self.delays[0], now_ns)
+        self._write(b, a, self.delays[1], now_ns)
         for end in self.ends:
             self._deliver(end, now_ns)
 
@@ -109,11 +116,11 @@ class Wire:
             end.arriving.clear()
             end.link.on_connected(now_ns + end.clock_offset_ns)
 
-    def _write(self, sender: End, receiver: End, now_ns: int) -> None:
+    def _write(self, sender: End, receiver: End, delay: Delay, now_ns: int) -> None:
         while self.is_up and not self.is_stalled and sender.link.has_next():
             data = sender.link.next_bytes(now_ns + sender.clock_offset_ns)
             last = receiver.arriving[-1][0] if receiver.arriving else 0
-            receiver.arriving.append((max(last, now_ns + self.delay()), data))
+            receiver.arriving.append((max(last, now_ns + delay()), data))
 
     def _deliver(self, end: End, now_ns: int) -> None:
         while self.is_up and end.arriving and end.arriving[0][0] <= now_ns:
@@ -147,7 +154,10 @@ class Wire:
 
 
 def pair(
-    delay: Delay = no_delay, settings: LinkSettings | None = None, b_offset_ns: int = 0
+    delay: Delay = no_delay,
+    settings: LinkSettings | None = None,
+    b_offset_ns: int = 0,
+    delay_back: Delay | None = None,
 ) -> Wire:
     """Two sites, a and b, on one clock or on two."""
     nonces = itertools.count(1)
@@ -157,7 +167,7 @@ def pair(
         Link(local("b", 2, (2,), clock), "a", lambda: next(nonces), {}, settings),
         clock_offset_ns=b_offset_ns,
     )
-    return Wire(a, b, delay)
+    return Wire(a, b, delay, delay_back=delay_back)
 
 
 def run(

@@ -110,6 +110,14 @@ def is_spikes(event: LinkEvent) -> bool:
     return isinstance(event, SpikesReceived)
 
 
+def wait_until(is_so: Callable[[], bool], limit_s: float = 10) -> None:
+    """Wait for a state that the bridge's thread publishes with its next tick."""
+    deadline = time.monotonic() + limit_s
+    while not is_so():
+        assert time.monotonic() < deadline, "not so in time"
+        time.sleep(0.001)
+
+
 def batch(number: int) -> SpikeBatch:
     records = np.zeros(1, SPIKE_RECORD)
     records["neuron"] = 1
@@ -123,9 +131,7 @@ def numbers(events: list[LinkEvent]) -> list[int]:
 
 def test_spikes_and_psps_arrive_once_in_order_with_an_age(folder: Path) -> None:
     with pair(folder) as (a, b):
-        time_limit = time.monotonic() + 5
-        while a.bridge.status()[0].rtt_ns is None:  # heartbeats have gone both ways
-            assert time.monotonic() < time_limit
+        wait_until(lambda: a.bridge.status()[0].rtt_ns is not None)  # heartbeats both ways
         for number in range(1, 501):
             a.bridge.send_spikes("b", batch(number))
         psps = np.zeros(3, PSP_RECORD)
@@ -137,7 +143,7 @@ def test_spikes_and_psps_arrive_once_in_order_with_an_age(folder: Path) -> None:
         assert all(e.age_bound_ns is not None and e.age_bound_ns >= 0 for e in got)
         (received,) = a.wait_for(lambda e: isinstance(e, PspsReceived))
         assert len(received.records) == 3
-        assert a.bridge.status()[0].counts.n_events_sent == 500
+        wait_until(lambda: a.bridge.status()[0].counts.n_events_sent == 500)
 
 
 def test_acknowledged_only_when_recorded(folder: Path) -> None:

@@ -311,8 +311,9 @@ class Link:
         # What came but is not yet on record is asked for again, and dropped when it comes twice.
         self._received.setdefault(hello.session, self._recorded.get(hello.session, 0))
         self._acked = 0
+        # Anew with each connection: while it was gone the clocks went on drifting.
+        self._offset = OffsetEstimator(is_same_clock=hello.clock == self._local.clock)
         if is_new:
-            self._offset = OffsetEstimator(is_same_clock=hello.clock == self._local.clock)
             self._told_offset = None
             self._peer_gate = None
         self._control.append(encode_frame(Frame(FrameType.HELLO_OK)))

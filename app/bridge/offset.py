@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 WINDOW = 128
 """Samples kept; at 20 heartbeats a second about 6 s."""
+DRIFT_PER_MILLION = 100
+"""How fast two clocks may part: two quartzes of 50 ppm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,13 +15,14 @@ class OffsetSample:
 
     offset_ns: int
     rtt_ns: int
+    received_ns: int
 
 
 class OffsetEstimator:
     """Keeps the exchange with the shortest round trip of the last few seconds.
 
     Half of that round trip bounds the error, whatever the asymmetry of the path (NTP's argument,
-    RFC 5905 section 8).
+    RFC 5905 section 8); what the clocks may have drifted apart since then is added.
     """
 
     def __init__(self, is_same_clock: bool) -> None:
@@ -29,10 +32,10 @@ class OffsetEstimator:
     def add(self, sent_ns: int, peer_received_ns: int, peer_sent_ns: int, received_ns: int) -> None:
         """Take one exchange: our send, the peer's receive and send, our receive."""
         rtt_ns = (received_ns - sent_ns) - (peer_sent_ns - peer_received_ns)
-        if rtt_ns < 0:
+        if rtt_ns < 0 or peer_sent_ns < peer_received_ns:
             return  # the peer's times are not of this exchange
         offset_ns = ((peer_received_ns - sent_ns) + (peer_sent_ns - received_ns)) // 2
-        self._samples.append(OffsetSample(offset_ns, rtt_ns))
+        self._samples.append(OffsetSample(offset_ns, rtt_ns, received_ns))
 
     @property
     def rtt_ns(self) -> int | None:
@@ -47,4 +50,6 @@ class OffsetEstimator:
         if not self._samples:
             return None
         best = min(self._samples, key=lambda sample: sample.rtt_ns)
-        return best.offset_ns, best.rtt_ns // 2 + 1
+        age_ns = self._samples[-1].received_ns - best.received_ns
+        drift_ns = age_ns * DRIFT_PER_MILLION // 1_000_000
+        return best.offset_ns, best.rtt_ns // 2 + drift_ns + 1

@@ -189,26 +189,30 @@ class DeviceWorker(Worker):
             return replace(record, verdict="refused", detail=verdict.sentence)
         record = replace(record, number=verdict.number)
         if not self._await_audit(verdict.number):
-            return self._not_sent(record, "audit row not written")
+            return self._not_sent(record, verdict, "audit row not written")
         return self._pulse(record, verdict)
 
     def _pulse(self, record: PulseRecord, permit: Permit) -> PulseRecord:
         try:
             outcome = self._smu.pulse(permit)
         except TransportError as exc:
-            self._not_sent(record, f"instrument gone: {exc}")
+            self._tell_undelivered(permit, f"instrument gone: {exc}")
             raise
         except InstrumentError as exc:
-            return self._not_sent(record, str(exc))
+            return self._not_sent(record, permit, str(exc))
         sent = DeliveryOutcome.DELIVERED if outcome.is_confirmed else DeliveryOutcome.UNCONFIRMED
         self._gate.record_delivery(permit.number, sent, outcome.detail, self._clock_ns())
         return self._judge(replace(record, time_ns=outcome.sent_ns), outcome)
 
-    def _not_sent(self, record: PulseRecord, detail: str) -> PulseRecord:
-        if record.number is not None:
-            not_delivered = DeliveryOutcome.NOT_DELIVERED
-            self._gate.record_delivery(record.number, not_delivered, detail, self._clock_ns())
+    def _not_sent(self, record: PulseRecord, permit: Permit, detail: str) -> PulseRecord:
+        self._tell_undelivered(permit, detail)
+        # The permit voided the last reading; without a new one the next pulse would be refused.
+        self._read(record.wanted.synapse, "not sent", is_deciding=True)
         return replace(record, detail=detail)
+
+    def _tell_undelivered(self, permit: Permit, detail: str) -> None:
+        not_delivered = DeliveryOutcome.NOT_DELIVERED
+        self._gate.record_delivery(permit.number, not_delivered, detail, self._clock_ns())
 
     def _judge(self, record: PulseRecord, outcome: PulseOutcome) -> PulseRecord:
         synapse = record.wanted.synapse
