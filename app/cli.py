@@ -1,6 +1,7 @@
 """The command line: what `spikebridge --help` lists."""
 
 import argparse
+import importlib
 import logging
 import math
 import sys
@@ -18,7 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=parsed.log_level.upper(), format=LOG_FORMAT, stream=sys.stderr)
     from app import commands  # noqa: PLC0415 - `--help` must not wait for numpy
 
-    run: Command = getattr(commands, parsed.command.replace("-", "_"))
+    where = importlib.import_module(parsed.where)
+    run: Command = getattr(where, parsed.command.replace("-", "_"))
     return commands.run_guarded(run, parsed)
 
 
@@ -31,11 +33,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--log-level", choices=("debug", "info", "warning", "error"), default="warning"
     )
+    parser.set_defaults(where="app.commands")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_running(commands)
     _add_checking(commands)
     _add_keys(commands)
     _add_consoles(commands)
+    _add_sessions(commands)
     _add_demo(commands)
     return parser
 
@@ -106,6 +110,16 @@ def _add_consoles(commands: "_Subparsers[argparse.ArgumentParser]") -> None:
     start = console("start", "start the experiment's protocol, at the site that owns it")
     start.add_argument("--who", default="operator")
     console("shutdown", "end the engine in order")
+
+
+def _add_sessions(commands: "_Subparsers[argparse.ArgumentParser]") -> None:
+    def session(name: str, text: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=text)
+        made.add_argument("session", type=Path, metavar="SESSION")
+        made.set_defaults(where="app.sessions.commands")
+        return made
+
+    session("replay", "decide a recorded session again; identical, or the first difference")
 
 
 def _add_demo(commands: "_Subparsers[argparse.ArgumentParser]") -> None:

@@ -21,6 +21,7 @@ from app.console.messages import CommandRefusedError
 from app.console.status_text import status_lines
 from app.exit_codes import ExitCode
 from app.mock_rig import MockStartError
+from app.recording.errors import RecordingError
 from app.run_folder import RigBusyError, RunFolder
 
 RENEW_INTERVAL_S = 0.5
@@ -35,7 +36,7 @@ def run_guarded(run: Callable[[argparse.Namespace], int], arguments: argparse.Na
         return _fail(str(exc), ExitCode.USAGE)
     except RigBusyError as exc:
         return _fail(str(exc), ExitCode.BUSY)
-    except (NoEngineError, CommandRefusedError, MockStartError) as exc:
+    except (NoEngineError, CommandRefusedError, MockStartError, RecordingError) as exc:
         return _fail(str(exc), ExitCode.FAILED)
     except KeyboardInterrupt:
         return _fail("interrupted", ExitCode.FAILED)

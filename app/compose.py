@@ -31,7 +31,13 @@ from app.engine.reception import PspReception
 from app.engine.site_links import SiteLinks
 from app.engine.synapse_outputs import SynapseOutputs
 from app.engine.watch import leases_of
-from app.engine.wiring import detector_settings, devices_of, electrode_use, targets_of
+from app.engine.wiring import (
+    detector_settings,
+    devices_of,
+    electrode_use,
+    network_of,
+    targets_of,
+)
 from app.instruments import Rig, profiles_of, provenance_of
 from app.recording.event_log import EventLog
 from app.recording.raw_writer import RawWriter
@@ -42,7 +48,6 @@ from app.safety.gate import Gate
 from app.safety.profiles import limits_in_force
 from app.synapse.device_worker import DeviceWorker, PulseRecord
 from app.synapse.inputs import DeviceRead, Input, StreamBroken
-from app.synapse.network import SynapseNetwork
 from app.synapse.network_worker import NetworkWorker
 from drivers.mea.protocol import MeaAmplifier, SampleBlock
 from drivers.permit import Permit
@@ -156,6 +161,7 @@ class Composition:
             clock=clock_identity(),
             anchor=utc_anchor(),
             limits=limits_in_force(profiles_of(site, self.provenance)),
+            provenance={name: p.value for name, p in self.provenance.items()},
         )
         self.event_log = EventLog(
             self.session.events_path,
@@ -256,16 +262,9 @@ class Composition:
 
     def _make_network(self) -> None:
         site, experiment = self.files.site, self.files.experiment
-        if experiment is None or not any(s.site == site.site for s in experiment.synapses):
+        network = network_of(experiment, site, self.provenance)
+        if network is None:
             return
-        provenance = {d.name: self.provenance[smu.name] for smu in site.smus for d in smu.devices}
-        network = SynapseNetwork(
-            experiment,
-            site.site,
-            provenance,
-            max_wait_ns=round(site.synapses.max_wait_s * 1e9),
-            max_waiting=site.synapses.max_waiting_events,
-        )
         outputs = SynapseOutputs(
             site=site.site,
             ledger=self.ledger,

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from app.cli import main
+from app.sessions.replay import replay
 
 SECONDS = 4.0
 
@@ -92,6 +93,14 @@ def test_sessions_are_closed_and_hold_raw_data(demo: tuple[Path, dict[str, Any]]
     assert len(json.loads(oebin.read_text())["continuous"][0]["channels"]) == 60
     assert not list(out.rglob("*.lock.part"))
     assert not list(out.rglob("*.sock"))
+
+
+def test_every_decision_of_the_three_sites_comes_again(demo: tuple[Path, dict[str, Any]]) -> None:
+    out, _ = demo
+    for site in ("padova", "southampton", "zurich"):
+        report = replay(only_session(out, site))
+        assert report.difference == ""
+        assert report.decisions["audit"] > 20
 
 
 def test_report_is_a_picture(demo: tuple[Path, dict[str, Any]]) -> None:

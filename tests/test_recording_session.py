@@ -26,6 +26,7 @@ def create(root: Path, files: DiskFiles | None = None, **changed: object) -> Ses
         "clock": "boot-1",
         "anchor": (1000, UTC_NS, 50),
         "limits": b'{"current_a": 1e-5}',
+        "provenance": {"mea1": "mock"},
         "reserve_bytes": 100_000,
         "files": files,
     }
@@ -50,6 +51,7 @@ def test_a_session_has_its_name_copies_and_description(tmp_path: Path) -> None:
         "clock": "boot-1",
         "anchors": [{"monotonic_ns": 1000, "utc_ns": UTC_NS, "width_ns": 50}],
         "limits": {"current_a": 1e-5},
+        "provenance": {"mea1": "mock"},
     }
     assert [path.name for path in session.folder.parent.iterdir()] == [session.folder.name]
 

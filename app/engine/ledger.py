@@ -1,14 +1,15 @@
 """Everything an engine writes into its event log, in one place: from what happened to a row."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from app.config.experiment import Phase
 from app.core.clock import ClockNs, utc_anchor
 from app.core.sample_clock import ClockMapping
 from app.core.spikes import PspRecords, SpikeBatch
 from app.recording.commit_ticket import CommitTicket
-from app.recording.event_log import EventLog
+from app.recording.event_log import OnCommitted
 from app.recording.rows import (
     ArmingRow,
     AuditRecordRow,
@@ -16,6 +17,7 @@ from app.recording.rows import (
     DeliveryRow,
     DevicePulseRow,
     DeviceReadRow,
+    Entry,
     GapRow,
     HoleRow,
     InputRow,
@@ -25,12 +27,13 @@ from app.recording.rows import (
     PspRows,
     ReceivedFrameRow,
     SpikeRows,
+    WantedPulseRow,
     WithheldPspRow,
 )
 from app.safety.actuator_worker import Delivery
 from app.safety.audit import AuditKind, AuditRow
 from app.synapse.device_worker import PulseRecord
-from app.synapse.network import HoleDeclared, PspWithheld
+from app.synapse.network import HoleDeclared, PspWithheld, PulseWanted
 from app.synapse.rules import LTP
 from drivers.permit import Stimulate
 from drivers.smu.protocol import Reading
@@ -39,14 +42,29 @@ AUDIT_WAIT_S = 0.015
 """A permit lives 20 ms; an audit row that is not committed by then comes too late."""
 
 
+class Rows(Protocol):
+    """Where rows go: the event log, or whoever compares them with recorded ones."""
+
+    def append(self, entry: Entry, on_committed: OnCommitted | None = None) -> None:
+        """Take one entry without waiting."""
+
+    def append_many(
+        self, entries: Sequence[Entry], on_committed: OnCommitted | None = None
+    ) -> None:
+        """Take entries that belong together."""
+
+    def append_durably(self, *entries: Entry) -> CommitTicket:
+        """Take entries to be committed at once."""
+
+
 class Ledger:
     """Turns an engine's events into rows.
 
     Any thread may call it; nothing here waits except `await_audit`.
     """
 
-    def __init__(self, event_log: EventLog, site: str, clock_ns: ClockNs) -> None:
-        self._log = event_log
+    def __init__(self, rows: Rows, site: str, clock_ns: ClockNs) -> None:
+        self._log = rows
         self._site = site
         self._clock_ns = clock_ns
         self._tickets: dict[int, CommitTicket] = {}
@@ -141,6 +159,14 @@ class Ledger:
                 record.verdict,
                 record.detail,
                 record.number,
+            )
+        )
+
+    def wanted_pulse(self, wanted: PulseWanted, time_ns: int) -> None:
+        """Record that a rule asks for a pulse."""
+        self._log.append(
+            WantedPulseRow(
+                time_ns, wanted.synapse, wanted.polarity, wanted.event_ns, wanted.n_decision
             )
         )
 

@@ -29,6 +29,7 @@ class SynapseOutputs:
             case PspsOut():
                 self._psps(output, now_ns)
             case PulseWanted():
+                self.ledger.wanted_pulse(output, now_ns)
                 self.submit_pulse[output.synapse](output)
             case HoleDeclared():
                 self.ledger.hole(output, now_ns)

@@ -1,12 +1,14 @@
 """What the configuration says about who is joined to what, as the engine's parts take it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from app.config.experiment import Experiment
 from app.config.site import Amplifier, Site
 from app.core.acquisition import ElectrodeUse
 from app.core.detector import DetectorSettings
+from app.core.spikes import Provenance
 from app.synapse.device_worker import SynapseDevice
+from app.synapse.network import SynapseNetwork
 from app.synapse.weights import Target
 
 
@@ -33,6 +35,24 @@ def devices_of(experiment: Experiment | None, site: Site, smu: str) -> dict[int,
         for synapse in experiment.synapses
         if synapse.site == site.site and synapse.device in devices
     }
+
+
+def network_of(
+    experiment: Experiment | None, site: Site, provenance: Mapping[str, Provenance]
+) -> SynapseNetwork | None:
+    """Return the synapses that a site hosts, as new; None if it hosts none.
+
+    `provenance` is by instrument.
+    """
+    if experiment is None or not any(s.site == site.site for s in experiment.synapses):
+        return None
+    return SynapseNetwork(
+        experiment,
+        site.site,
+        {device.name: provenance[smu.name] for smu in site.smus for device in smu.devices},
+        max_wait_ns=round(site.synapses.max_wait_s * 1e9),
+        max_waiting=site.synapses.max_waiting_events,
+    )
 
 
 def detector_settings(amplifier: Amplifier) -> DetectorSettings:

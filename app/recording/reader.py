@@ -75,6 +75,18 @@ class SessionReader:
         )
         return [_as_row(row_type, values) for values in found]
 
+    def each(self, row_type: type[RowT]) -> Iterator[RowT]:
+        """Yield a table's rows in the order of writing, without holding them all."""
+        found = self._connection.execute(f"SELECT * FROM {TABLES[row_type]} ORDER BY rowid")
+        return (_as_row(row_type, values) for values in found)
+
+    def last_time_ns(self, row_type: type[NamedTuple]) -> int:
+        """Return the time of the last row written into a table; 0 if it is empty."""
+        found = self._connection.execute(
+            f"SELECT time_ns FROM {TABLES[row_type]} ORDER BY rowid DESC LIMIT 1"
+        ).fetchone()
+        return 0 if found is None else int(found[0])
+
     def spikes(
         self,
         from_ns: int | None = None,

@@ -130,6 +130,19 @@ class DevicePulseRow(NamedTuple):
     request_number: int | None
 
 
+class WantedPulseRow(NamedTuple):
+    """One pulse that a rule asked for, when it did. What became of it: `DevicePulseRow`."""
+
+    time_ns: int
+    synapse: int
+    polarity: int
+    """+1 LTP, -1 LTD."""
+    event_ns: int
+    """Firing time of the event that decided, on this site's clock."""
+    n_decision: int
+    """Counts a synapse's wanted pulses from 1."""
+
+
 class WithheldPspRow(NamedTuple):
     """One pre spike that made no PSP."""
 
@@ -259,6 +272,7 @@ Row = (
     | DeliveryRow
     | DeviceReadRow
     | DevicePulseRow
+    | WantedPulseRow
     | WithheldPspRow
     | PhaseRow
     | LinkRow

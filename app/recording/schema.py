@@ -1,4 +1,4 @@
-"""The tables of `events.sqlite`, version 1.
+"""The tables of `events.sqlite`, version 2.
 
 The text below is stored in the file itself (`.schema` in the sqlite3 shell shows it), so a
 recording explains itself without this program. STRICT: a value of a wrong type is an error.
@@ -27,10 +27,11 @@ from app.recording.rows import (
     RawRecordingRow,
     ReceivedFrameRow,
     SpikeRow,
+    WantedPulseRow,
     WithheldPspRow,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """PRAGMA user_version."""
 APPLICATION_ID = 0x53704272
 """PRAGMA application_id: "SpBr"."""
@@ -83,7 +84,7 @@ CREATE TABLE device_reads (
     wordline INTEGER NOT NULL, bitline INTEGER NOT NULL, -- counted from 1
     resistance_ohm REAL, read_voltage_v REAL, why TEXT NOT NULL
 ) STRICT;
-CREATE TABLE device_pulses ( -- every pulse that a rule asked for, sent or not
+CREATE TABLE device_pulses ( -- what became of each wanted pulse, sent or not
     time_ns INTEGER NOT NULL,      -- when it was sent, or when it was decided that it is not
     event_ns INTEGER NOT NULL,     -- firing time of the event that asked for it
     instrument TEXT NOT NULL, device TEXT NOT NULL, synapse INTEGER NOT NULL,
@@ -95,6 +96,12 @@ CREATE TABLE device_pulses ( -- every pulse that a rule asked for, sent or not
                                    -- late, not sent
     detail TEXT NOT NULL,
     request_number INTEGER         -- NULL: the Gate was not asked
+) STRICT;
+CREATE TABLE wanted_pulses ( -- every pulse that a rule asked for, when it did
+    time_ns INTEGER NOT NULL, synapse INTEGER NOT NULL,
+    polarity INTEGER NOT NULL,     -- +1 LTP, -1 LTD
+    event_ns INTEGER NOT NULL,     -- firing time of the event that decided
+    n_decision INTEGER NOT NULL    -- counts a synapse's wanted pulses from 1
 ) STRICT;
 CREATE TABLE withheld_psps ( -- pre spikes that made no PSP, and why
     time_ns INTEGER NOT NULL, synapse INTEGER NOT NULL, pre_time_ns INTEGER NOT NULL,
@@ -149,6 +156,14 @@ CREATE TABLE raw_recordings (
 CREATE TABLE log (
     time_ns INTEGER NOT NULL, level TEXT NOT NULL, source TEXT NOT NULL, message TEXT NOT NULL
 ) STRICT;
+
+-- Any minute of a week is found at once. Rows come nearly in order of time, so this costs little.
+CREATE INDEX spikes_by_time ON spikes (time_ns);
+CREATE INDEX psps_by_time ON psps (time_ns);
+CREATE INDEX audit_by_time ON audit (time_ns);
+CREATE INDEX device_reads_by_time ON device_reads (time_ns);
+CREATE INDEX device_pulses_by_time ON device_pulses (time_ns);
+CREATE INDEX withheld_psps_by_time ON withheld_psps (time_ns);
 """
 
 TABLES: dict[type[NamedTuple], str] = {
@@ -159,6 +174,7 @@ TABLES: dict[type[NamedTuple], str] = {
     DeliveryRow: "deliveries",
     DeviceReadRow: "device_reads",
     DevicePulseRow: "device_pulses",
+    WantedPulseRow: "wanted_pulses",
     WithheldPspRow: "withheld_psps",
     PhaseRow: "protocol_phases",
     LinkRow: "links",
@@ -180,7 +196,7 @@ INSERTS: dict[type[NamedTuple], str] = {
 
 
 def create_tables(connection: sqlite3.Connection) -> None:
-    """Create version 1 of all tables in an empty database."""
+    """Create all tables of this version in an empty database."""
     connection.executescript(
         f"BEGIN; PRAGMA application_id = {APPLICATION_ID}; {SCHEMA} "
         f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"

@@ -5,6 +5,7 @@ import errno
 import logging
 import re
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -51,6 +52,8 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     """At the start, and at the end of a closed session."""
     limits: msgspec.Raw
     """The limits in force, defaults filled in, as JSON."""
+    provenance: dict[str, str] = {}
+    """What stood behind each instrument: live, mock or playback."""
 
 
 class Session:
@@ -121,6 +124,7 @@ def create_session(
     clock: str,
     anchor: tuple[int, int, int],
     limits: bytes = b"{}",
+    provenance: Mapping[str, str] | None = None,
     reserve_bytes: int = RESERVE_BYTES,
     files: Files | None = None,
 ) -> Session:
@@ -146,6 +150,7 @@ def create_session(
         clock=clock,
         anchors=(ClockAnchor(*anchor),),
         limits=msgspec.Raw(limits),
+        provenance=dict(provenance or {}),
     )
     if not _FOLDER_NAME.fullmatch(f"{started:%Y-%m-%dT%H%M%SZ}_{site}_0000"):
         raise RecordingError(f"site {site!r}: no folder name; use letters, digits, '_', '.', '-'")
