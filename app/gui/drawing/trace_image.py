@@ -1,0 +1,150 @@
+"""The picture of all traces, kept up to date by drawing only what is new.
+
+Pure pixels: numbers in, an array of 0xAARRGGBB out. Each column of cells is a ring in x (see
+`trace_kernel`); `strips` says how to unroll it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from app.gui.drawing.cell_grid import CellGrid
+from app.gui.drawing.column_history import ColumnHistory, Level
+from app.gui.drawing.palette import Palette
+from app.gui.drawing.trace_kernel import (
+    CellPlaces,
+    ColumnRing,
+    TimeScale,
+    TraceColours,
+    draw_pixels,
+)
+
+MIN_HEIGHT_WITH_SEPARATOR = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """A vertical strip of the image whose x is a ring: its oldest pixel lies at `x + phase`."""
+
+    x: int
+    width: int
+    phase: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """What the picture shows now; columns are those of the feed."""
+
+    level: Level
+    end: int
+    end_pixel: int
+
+
+class TraceImage:
+    """Traces of one history in one cell grid. One thread at a time."""
+
+    def __init__(self, grid: CellGrid, width: int, height: int, palette: Palette) -> None:
+        """Make an image of exactly `(height, width)` pixels; raise ValueError below one a cell."""
+        if width < 2 * grid.n_columns or height < grid.n_rows:
+            raise ValueError(
+                f"{grid.n_columns} x {grid.n_rows} cells do not fit into {width} x {height} pixels"
+            )
+        self.grid = grid
+        self.pixels = np.empty((height, width), np.uint32)
+        self._palette = palette
+        self.cell_width = width // grid.n_columns
+        self.cell_height = height // grid.n_rows
+        has_separator = self.cell_height >= MIN_HEIGHT_WITH_SEPARATOR
+        is_shown = grid.column >= 0
+        self.places = CellPlaces(
+            np.where(is_shown, grid.column * self.cell_width, -1).astype(np.int32),
+            np.where(is_shown, grid.row * height // grid.n_rows, 0).astype(np.int32),
+            self.cell_width - (grid.n_columns > 1),
+            self.cell_height - has_separator,
+        )
+        self._colours = TraceColours(
+            *(
+                np.uint32(getattr(palette, name))
+                for name in TraceColours._fields  # the palette's names, in the kernel's order
+            )
+        )
+        n_channels = len(grid.column)
+        self._trace_colours = np.full(n_channels, palette.trace, np.uint32)
+        self._pixels_per_count = np.zeros(n_channels, np.float64)
+        self._n_window = 1
+        self._drawn: _Drawn | None = None
+        self._changed_from: int | None = None
+
+    def set_window(self, n_columns: int) -> None:
+        """Show `n_columns` columns of the feed in each cell, at least 1."""
+        self._n_window = n_columns
+        self._drawn = None
+
+    def set_scale(self, counts: npt.NDArray[np.float64]) -> None:
+        """Set per channel the counts, above zero, that reach the upper edge of its cell."""
+        self._pixels_per_count = (self.places.height - 1) / 2 / counts
+        self._drawn = None
+
+    def set_trace_colours(self, colours: npt.NDArray[np.uint32]) -> None:
+        """Set the colour of each channel's trace, `(n_channels,)`."""
+        self._trace_colours = colours.astype(np.uint32)
+        self._drawn = None
+
+    def invalidate(self, column: int | None = None) -> None:
+        """Say that the picture is wrong from a column on; None: all of it."""
+        if column is None:
+            self._drawn = None
+        elif self._changed_from is None or column < self._changed_from:
+            self._changed_from = column
+
+    def draw(self, history: ColumnHistory, end: int) -> int:
+        """Bring the picture to where column `end - 1` is the newest; return pixels drawn a cell."""
+        n_pixels = self.places.width
+        level = history.level_for(end - self._n_window, self._n_window, n_pixels)
+        time = TimeScale(self._n_window, n_pixels * level.n_joined)
+        level_end = -(-end // level.n_joined)
+        end_pixel = -(-level_end * time.n_pixels // time.n_window)
+        first_pixel = end_pixel - n_pixels
+        drawn = self._drawn
+        if drawn is None or drawn.level is not level or end < drawn.end:
+            self.pixels[:] = self._palette.separator
+        else:
+            changed = drawn.end - 1
+            if self._changed_from is not None:
+                changed = min(changed, self._changed_from)
+            pixel = changed // level.n_joined * time.n_pixels // time.n_window
+            first_pixel = max(first_pixel, min(pixel, drawn.end_pixel))
+        ring = ColumnRing(
+            level.low, level.high, level.flags, level.begin, min(level.end, level_end)
+        )
+        draw_pixels(
+            self.pixels,
+            self.places,
+            ring,
+            time,
+            first_pixel,
+            end_pixel,
+            self._pixels_per_count,
+            self._trace_colours,
+            self._colours,
+        )
+        self._drawn = _Drawn(level, end, end_pixel)
+        self._changed_from = None
+        return max(0, end_pixel - first_pixel)
+
+    @property
+    def strips(self) -> tuple[Strip, ...]:
+        """Get the rings to unroll, from the left; they follow what was drawn last."""
+        width = self.places.width
+        phase = self._drawn.end_pixel % width if self._drawn else 0
+        return tuple(Strip(i * self.cell_width, width, phase) for i in range(self.grid.n_columns))
+
+    def unrolled(self) -> npt.NDArray[np.uint32]:
+        """Return the picture as it is to be seen: a copy, oldest pixel of each cell at its left."""
+        shown = self.pixels.copy()
+        for s in self.strips:
+            shown[:, s.x : s.x + s.width] = np.roll(
+                self.pixels[:, s.x : s.x + s.width], -s.phase, axis=1
+            )
+        return shown
