@@ -80,6 +80,9 @@ def _add_keys(commands: "_Subparsers[argparse.ArgumentParser]") -> None:
     trust.add_argument("site_file", type=Path, metavar="SITE.toml")
     trust.add_argument("certificate", type=Path, metavar="CERTIFICATE.crt")
     trust.add_argument("--peer", help="the peer's name, if the file is not named after it")
+    revoke = commands.add_parser("revoke", help="remove a peer's pin; a running engine cuts it off")
+    revoke.add_argument("site_file", type=Path, metavar="SITE.toml")
+    revoke.add_argument("peer", metavar="PEER")
 
 
 def _add_consoles(commands: "_Subparsers[argparse.ArgumentParser]") -> None:

@@ -1,6 +1,7 @@
 """What each command of `app.cli` does; its name is the command's. Returns the exit code."""
 
 import argparse
+import datetime as dt
 import json
 import os
 import sys
@@ -103,6 +104,9 @@ def check(arguments: argparse.Namespace) -> int:
     conflicts += _rig_conflicts([site for _, site in sites])
     for sentence in conflicts:
         _say(f"conflict: {sentence}")
+    for path, site in sites:
+        for warning in _certificate_warnings(path, site):
+            _say(f"warning: {warning}")
     is_well = True
     if not (arguments.offline or conflicts):
         answers = [_instruments_answer(path, site) for path, site in sites]  # ask every one
@@ -136,17 +140,18 @@ def fingerprint(arguments: argparse.Namespace) -> int:
 
 def trust(arguments: argparse.Namespace) -> int:
     """Pin another site's certificate."""
-    site = load_site(arguments.site_file)
     name = arguments.peer or arguments.certificate.stem
-    peer = next((p for p in site.peers if p.site == name), None)
-    if peer is None:
-        known = ", ".join(p.site for p in site.peers) or "none"
-        raise ConfigError(
-            f"{arguments.site_file}: no peer {name!r} (peers: {known}); add it under [[peers]], "
-            "or name it with --peer"
-        )
-    pinned = keys.pin(arguments.certificate, peer_certificate_file(arguments.site_file, site, name))
+    pinned = keys.pin(arguments.certificate, _pin_of(arguments.site_file, name))
     _say(f"pinned {name}: {keys.fingerprint_text(pinned)}")
+    return ExitCode.OK
+
+
+def revoke(arguments: argparse.Namespace) -> int:
+    """Remove another site's pin."""
+    gone = keys.unpin(_pin_of(arguments.site_file, arguments.peer))
+    _say(f"{arguments.peer} is no longer trusted here (it was {gone})")
+    _say("a running engine closes the link within a second; before the next start pin a new")
+    _say(f"certificate with `spikebridge trust`, or take {arguments.peer} out of [[peers]]")
     return ExitCode.OK
 
 
@@ -248,6 +253,33 @@ def demo(arguments: argparse.Namespace) -> int:
             prints_json=arguments.json,
         )
     )
+
+
+def _pin_of(site_file: Path, name: str) -> Path:
+    """Return where a peer's certificate is pinned. Raises `ConfigError` if there is no such."""
+    site = load_site(site_file)
+    if not any(peer.site == name for peer in site.peers):
+        known = ", ".join(p.site for p in site.peers) or "none"
+        raise ConfigError(
+            f"{site_file}: no peer {name!r} (peers: {known}); add it under [[peers]], "
+            "or name it with --peer"
+        )
+    return peer_certificate_file(site_file, site, name)
+
+
+def _certificate_warnings(path: Path, site: Site) -> list[str]:
+    """Return what is to be said about the ends of this site's own and its peers' certificates."""
+    files = {f"site {site.site}: its own certificate": certificate_file(path, site)}
+    for peer in site.peers:
+        what = f"site {site.site}: the certificate of {peer.site}"
+        files[what] = peer_certificate_file(path, site, peer.site)
+    now = dt.datetime.now(dt.UTC)
+    warnings = [
+        keys.expiry_warning(what, keys.days_left(file, now))
+        for what, file in files.items()
+        if file.exists()
+    ]
+    return [warning for warning in warnings if warning]
 
 
 def _checked_site(path: Path) -> Site:

@@ -27,6 +27,7 @@ from app.core.spikes import Provenance, PspRecords
 from app.engine.engine import Engine, EngineParts
 from app.engine.ledger import Ledger
 from app.engine.own_events import OwnStream
+from app.engine.peer_rights import psp_rights
 from app.engine.reception import PspReception
 from app.engine.site_links import SiteLinks
 from app.engine.synapse_outputs import SynapseOutputs
@@ -209,6 +210,7 @@ class Composition:
         self.reception = PspReception(
             () if self.files.experiment is None else self.files.experiment.synapses,
             targets_of(self.files.site),
+            psp_rights(self.files.site.peers),
             {name: worker.submit for name, worker in self.actuators.items()},
             on_unusable=lambda who, why: self.ledger.note(f"link {who}", f"PSP not used: {why}"),
         )
@@ -275,6 +277,7 @@ class Composition:
                 for smu, worker in zip(site.smus, self.devices, strict=True)
                 for synapse in devices_of(experiment, site, smu.name)
             },
+            rights=psp_rights(site.peers),
         )
         self.network = NetworkWorker(
             network,
@@ -296,10 +299,12 @@ class Composition:
         self.streams.append(
             OwnStream(
                 self.files.site.site,
+                instrument,
                 len(self.streams),
                 neurons,
                 self.provenance[instrument],
                 experiment=self.files.experiment,
+                may_receive=[p.site for p in self.files.site.peers if instrument in p.may.receive],
                 ledger=self.ledger,
                 send=lambda site, batch: self._bridge().send_spikes(site, batch),
                 submit=self._submit,
@@ -312,8 +317,12 @@ class Composition:
         return self.bridge
 
     def _make_links(self, last_seqs: Mapping[str, int]) -> None:
+        identity = self._identity() if self.files.site.peers else None
         self.links = SiteLinks(
             experiment_hash=self.experiment_hash,
+            experiment=self.files.experiment,
+            peers=self.files.site.peers,
+            identity=identity,
             ledger=self.ledger,
             gate=self.gate,
             reception=self.reception,
@@ -321,26 +330,35 @@ class Composition:
             on_peer_stop=self.engine.stopped_by_peer,
             clock_ns=monotonic_ns,
         )
-        if self.files.site.peers:
-            self.bridge = self._make_bridge(last_seqs)
+        if identity is not None:
+            self.bridge = self._make_bridge(identity, last_seqs)
             self.links.bridge = self.bridge
 
-    def _make_bridge(self, last_seqs: Mapping[str, int]) -> Bridge:
+    def _identity(self) -> TlsIdentity:
         site, site_file = self.files.site, self.files.site_file
         peers = {p.site: peer_certificate_file(site_file, site, p.site) for p in site.peers}
-        identity = TlsIdentity(key_file(site_file, site), certificate_file(site_file, site), peers)
+        return TlsIdentity(key_file(site_file, site), certificate_file(site_file, site), peers)
+
+    def _make_bridge(self, identity: TlsIdentity, last_seqs: Mapping[str, int]) -> Bridge:
+        site = self.files.site
         streams = tuple(
-            StreamInfo(stream=s.stream, provenance=s.provenance, neurons=s.neurons)
+            StreamInfo(stream=s.stream, name=s.name, provenance=s.provenance, neurons=s.neurons)
             for s in self.streams
+        )
+        addresses = tuple(
+            PeerAddress(
+                p.site, p.host, p.port, tuple(s for s in streams if s.name in p.may.receive)
+            )
+            for p in site.peers
         )
         session = self.session.info.session
         return Bridge(
             LocalSite(site.site, session, self.experiment_hash, clock_identity(), streams),
             identity,
-            tuple(PeerAddress(p.site, p.host, p.port) for p in site.peers),
+            addresses,
             listen=None if site.listen is None else (site.listen.host, site.listen.port),
             # Sessions are named by 128 random bits, so whose they are need not be kept apart.
-            last_seqs=dict.fromkeys(peers, last_seqs),
+            last_seqs={p.site: last_seqs for p in site.peers},
             on_event=self.links.handle,
             clock_ns=monotonic_ns,
             on_failure=self.engine.failed,

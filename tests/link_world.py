@@ -33,7 +33,7 @@ def jittered(seed: int, mean_ns: int = 80 * MS, spread_ns: int = 20 * MS) -> Del
 
 
 def local(site: str, session: int, neurons: Sequence[int] = (), clock: str = "one") -> LocalSite:
-    streams = (StreamInfo(stream=0, provenance=Provenance.MOCK, neurons=tuple(neurons)),)
+    streams = (StreamInfo(stream=0, name="x", provenance=Provenance.MOCK, neurons=tuple(neurons)),)
     return LocalSite(site, f"{session:032x}", "hash", clock, streams)
 
 

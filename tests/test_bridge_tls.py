@@ -2,6 +2,7 @@
 
 import datetime as dt
 import queue
+import shutil
 import socket
 import ssl
 import time
@@ -11,6 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from app.bridge import keys
 from app.bridge.bodies import StreamInfo
@@ -69,7 +73,7 @@ def running(
     host = None if port is None else "127.0.0.1"
     local = LocalSite(
         name, session or SESSIONS[name], "hash", "clock",
-        (StreamInfo(stream=0, provenance=Provenance.MOCK, neurons=(1,)),),
+        (StreamInfo(stream=0, name="x", provenance=Provenance.MOCK, neurons=(1,)),),
     )  # fmt: skip
     bridge = Bridge(
         local,
@@ -235,6 +239,61 @@ def test_dialler_refuses_a_stranger_at_the_address(folder: Path) -> None:
         while not b.bridge.status() or "certificate" not in b.bridge.status()[0].reason.lower():
             assert time.monotonic() < deadline, b.bridge.status()
         assert b.bridge.status()[0].state is LinkState.DOWN
+
+
+def test_a_revoked_peer_is_cut_off_and_does_not_come_back(folder: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        for kind in ("key", "crt"):
+            shutil.copy(folder / f"{name}.{kind}", tmp_path)
+    with running(tmp_path, "a", "b") as a, running(
+        folder, "b", "a", port=a.bridge.listen_port
+    ) as b:  # fmt: skip
+        a.wait_for(is_up)
+        keys.unpin(tmp_path / "b.crt")
+        a.wait_for(is_down)
+        b.wait_for(is_down)
+        n_strangers = a.bridge.n_strangers
+        wait_until(lambda: a.bridge.n_strangers > n_strangers)  # it tried again
+        assert a.bridge.status()[0].state is LinkState.DOWN
+        assert "no longer pinned" in a.bridge.status()[0].reason
+
+
+@pytest.mark.parametrize("is_over", [True, False], ids=["expired", "not yet valid"])
+def test_a_certificate_out_of_its_time_is_refused(tmp_path: Path, is_over: bool) -> None:
+    keys.keygen(tmp_path, "a")
+    make_certificate(tmp_path, "b", days=(-20, -1) if is_over else (5, 20))
+    with running(tmp_path, "a", "b") as a, running(
+        tmp_path, "b", "a", port=a.bridge.listen_port
+    ):  # fmt: skip
+        wait_until(lambda: a.bridge.n_strangers >= 2)
+        assert a.bridge.status()[0].state is LinkState.DOWN
+
+
+def make_certificate(folder: Path, name: str, days: tuple[int, int]) -> None:
+    key = ed25519.Ed25519PrivateKey.generate()
+    now = dt.datetime.now(dt.UTC)
+    subject = x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, name)])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now + dt.timedelta(days=days[0]))
+        .not_valid_after(now + dt.timedelta(days=days[1]))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, None)
+    )
+    (folder / f"{name}.crt").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    private = folder / f"{name}.key"
+    private.touch(0o600)
+    private.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
 
 
 def test_keys_are_private_never_overwritten_and_compared_aloud(tmp_path: Path) -> None:

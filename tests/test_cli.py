@@ -28,8 +28,9 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     assert ended.value.code == 0
     text = capsys.readouterr().out
-    for command in ("run", "safe-off", "check", "keygen", "fingerprint", "trust", "status", "arm",
-                    "disarm", "stop", "note", "start", "replay", "demo"):  # fmt: skip
+    for command in ("run", "safe-off", "check", "keygen", "fingerprint", "trust", "revoke",
+                    "status", "arm", "disarm", "stop", "note", "start", "replay",
+                    "demo"):  # fmt: skip
         assert f"    {command} " in text
 
 
@@ -109,6 +110,38 @@ def test_keys_are_made_shown_and_pinned(chain: Path, capsys: pytest.CaptureFixtu
     assert (chain / "keys" / "padova.key").stat().st_mode & 0o077 == 0
     assert main(["trust", str(chain / "zurich.toml"), certificate]) == ExitCode.USAGE
     assert "no peer 'padova'" in capsys.readouterr().err
+
+
+def test_a_revoked_peer_is_no_longer_pinned(
+    chain: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["keygen", str(chain / "padova.toml")]) == 0
+    hub = str(chain / "southampton.toml")
+    assert main(["trust", hub, str(chain / "keys" / "padova.crt")]) == 0
+    pinned = chain / "keys" / "peers" / "padova.crt"
+    assert pinned.exists()
+    assert main(["revoke", hub, "padova"]) == 0
+    assert "no longer trusted" in capsys.readouterr().out
+    assert not pinned.exists()
+    assert main(["revoke", hub, "padova"]) == ExitCode.USAGE
+    assert "no certificate" in capsys.readouterr().err
+    assert main(["revoke", hub, "nobody"]) == ExitCode.USAGE
+    assert "no peer 'nobody'" in capsys.readouterr().err
+
+
+def test_check_warns_of_a_certificate_that_ends(
+    chain: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = str(chain / "zurich.toml")
+    assert main(["keygen", site]) == 0
+    main(["check", "--offline", site])
+    assert "certificate" not in capsys.readouterr().out
+    monkeypatch.setattr("app.bridge.keys.LIFETIME_DAYS", 59)
+    (chain / "keys" / "zurich.key").unlink()
+    (chain / "keys" / "zurich.crt").unlink()
+    assert main(["keygen", site]) == 0
+    main(["check", "--offline", site])
+    assert "its own certificate expires in 59 days" in capsys.readouterr().out
 
 
 def test_existing_key_is_not_overwritten(chain: Path) -> None:

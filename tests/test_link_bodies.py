@@ -55,7 +55,9 @@ def hello(**changes: object) -> Hello:
         "session": "0123456789abcdef" * 2,
         "experiment_hash": "ab" * 32,
         "clock": "boot 4026531834",
-        "streams": (StreamInfo(stream=0, provenance=Provenance.MOCK, neurons=(63, 1)),),
+        "streams": (
+            StreamInfo(stream=0, name="chip1", provenance=Provenance.MOCK, neurons=(63, 1)),
+        ),
         "last_seqs": {"f" * 32: 17},
     }
     return Hello(**(fields | changes))
@@ -100,7 +102,7 @@ def test_golden_heartbeat_ack_and_gap() -> None:
 def test_hello_is_readable_json_and_comes_back() -> None:
     body = bodies.encode_hello(hello())
     assert msgspec.json.decode(body)["streams"] == [
-        {"stream": 0, "provenance": "mock", "neurons": [63, 1]}
+        {"stream": 0, "name": "chip1", "provenance": "mock", "neurons": [63, 1]}
     ]
     assert bodies.decode_hello(body) == hello()
 

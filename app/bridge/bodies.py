@@ -35,6 +35,7 @@ _N_PROVENANCES = len(Provenance)
 _Version = Annotated[int, msgspec.Meta(ge=0, le=255)]
 _StreamNumber = Annotated[int, msgspec.Meta(ge=0, le=2**16 - 1)]
 _NeuronId = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
+_StreamName = Annotated[str, msgspec.Meta(min_length=1, max_length=63)]
 _LastSeq = Annotated[int, msgspec.Meta(ge=0, le=MAX_SEQ)]
 
 
@@ -42,6 +43,8 @@ class StreamInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """One stream of events that a site can send."""
 
     stream: _StreamNumber
+    name: _StreamName
+    """Name of the instrument, by which the receiver permits it."""
     provenance: Provenance
     neurons: tuple[_NeuronId, ...]
 

@@ -9,9 +9,10 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
+from app.bridge.bodies import StreamInfo
 from app.bridge.connection import ClosedError, Connection, Stage
 from app.bridge.events import LinkEvent, LinkState
 from app.bridge.link import Link, LinkCounts, LinkSettings, LocalSite
@@ -31,6 +32,7 @@ MAX_UNKNOWN = 8
 BACKOFF_S = (0.2, 1.5)
 """First and longest wait before dialling again."""
 USER_TIMEOUT_MS = 3000
+PIN_INTERVAL_NS = 1_000_000_000
 NOTSENT_LOWAT_BYTES = 16_384
 """What is not sent yet waits in our ring, where it ages visibly, not in the kernel."""
 _TCP_NOTSENT_LOWAT = 25
@@ -43,6 +45,8 @@ class PeerAddress:
     site: str
     host: str | None = None
     port: int | None = None
+    streams: tuple[StreamInfo, ...] | None = None
+    """Those of our streams that this peer may receive and is told of; None: all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,7 @@ class _Peer:
     connection: Connection | None = None
     next_dial_ns: int = 0
     backoff_s: float = BACKOFF_S[0]
+    is_revoked: bool = False
 
 
 class Bridge(Worker):
@@ -99,7 +104,13 @@ class Bridge(Worker):
         self._peers = {
             peer.site: _Peer(
                 peer,
-                Link(local, peer.site, _nonce, last_seqs.get(peer.site, {}), settings),
+                Link(
+                    local if peer.streams is None else replace(local, streams=peer.streams),
+                    peer.site,
+                    _nonce,
+                    last_seqs.get(peer.site, {}),
+                    settings,
+                ),
             )
             for peer in peers
         }
@@ -110,6 +121,7 @@ class Bridge(Worker):
         self._orders: deque[Callable[[int], None]] = deque()
         self._wake_read, self._wake_write = socket.socketpair()
         self._next_tick_ns = 0
+        self._next_pins_ns = 0
         self.listen_port: int | None = None
         self.n_strangers = 0
         self._status: tuple[LinkStatus, ...] = ()
@@ -213,6 +225,7 @@ class Bridge(Worker):
             self._guarded(peer, partial(self._tick_link, peer.link, now_ns))
             self._dial_if_due(peer, now_ns)
             self._give_up_if_slow(peer, now_ns)
+        self._look_at_pins(now_ns)
         for connection in list(self._unknown):
             if now_ns - connection.since_ns > HANDSHAKE_LIMIT_NS:
                 self._reject(connection, "no handshake in time")
@@ -220,6 +233,17 @@ class Bridge(Worker):
 
     def _tick_link(self, link: Link, now_ns: int) -> None:
         self._tell(link.on_tick(now_ns))
+
+    def _look_at_pins(self, now_ns: int) -> None:
+        """Once a second: a peer that was revoked is cut off and not dialled again."""
+        if now_ns < self._next_pins_ns:
+            return
+        self._next_pins_ns = now_ns + PIN_INTERVAL_NS
+        for site, peer in self._peers.items():
+            peer.is_revoked = not self._identity.is_pinned(site)
+            if peer.is_revoked:
+                peer.link.reason = "revoked: its certificate is no longer pinned here"
+                self._drop(peer, peer.link.reason)
 
     def _take_status(self) -> None:
         self._status = tuple(_status_of(peer) for peer in self._peers.values())
@@ -251,7 +275,9 @@ class Bridge(Worker):
 
     def _dial_if_due(self, peer: _Peer, now_ns: int) -> None:
         address = peer.address
-        if peer.connection is not None or address.host is None or now_ns < peer.next_dial_ns:
+        if peer.connection is not None or address.host is None or peer.is_revoked:
+            return
+        if now_ns < peer.next_dial_ns:
             return
         self._plan_next_dial(peer, now_ns)
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -340,6 +366,8 @@ class Bridge(Worker):
     def _opened(self, peer: _Peer, connection: Connection) -> None:
         peer.link.on_connected(self._clock_ns())
         self._flush(peer)
+        if peer.connection is not connection:
+            return  # the other end hung up at once, as it does when it refuses our certificate
         self._select(connection)
         if connection.has_unread:
             self._read(peer, connection)

@@ -129,6 +129,39 @@ def pin(source: Path, destination: Path) -> Path:
     return destination
 
 
+def unpin(path: Path) -> str:
+    """Remove a pinned certificate; return the fingerprint that is no longer trusted.
+
+    Raises
+    ------
+    KeyFileError
+        Nothing is pinned there, or it cannot be removed.
+    """
+    try:
+        gone = fingerprint(path)
+    except KeyFileError:
+        if not path.exists():
+            raise
+        gone = "unreadable"  # what cannot be read must be removable all the same
+    try:
+        path.unlink()
+    except OSError as exc:
+        raise KeyFileError(f"{path}: cannot be removed: {exc}") from exc
+    return gone
+
+
+def expiry_warning(what: str, left_days: float) -> str:
+    """Return the sentence to show about a certificate's end; empty more than 60 days before."""
+    if left_days > WARN_DAYS:
+        return ""
+    if left_days <= 0:
+        return f"{what} has expired: its links are refused; make and exchange a new key"
+    return (
+        f"{what} expires in {left_days:.0f} days; make a new key, exchange it and compare the "
+        "fingerprints before then"
+    )
+
+
 def _certificate(key: Ed25519PrivateKey, name: str) -> x509.Certificate:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = dt.datetime.now(dt.UTC)

@@ -1,5 +1,6 @@
 """TLS 1.3 with pinned certificates: who may connect, and how we prove who we are."""
 
+import datetime as dt
 import hashlib
 import socket
 import ssl
@@ -24,6 +25,12 @@ class TlsIdentity:
         load_certificate(certificate_file)
         own = fingerprint(certificate_file)
         self._site_of: dict[str, str] = {}
+        self._files = dict(peers)
+        self._expires: dict[str, dt.datetime] = {
+            site: load_certificate(path).not_valid_after_utc for site, path in peers.items()
+        }
+        self.expires = load_certificate(certificate_file).not_valid_after_utc
+        """End of our own certificate, UTC."""
         for site, path in peers.items():
             pinned = fingerprint(path)
             if pinned == own:
@@ -34,6 +41,14 @@ class TlsIdentity:
         files = list(peers.values())
         self._server = _context(ssl.PROTOCOL_TLS_SERVER, key_file, certificate_file, files)
         self._client = _context(ssl.PROTOCOL_TLS_CLIENT, key_file, certificate_file, files)
+
+    def expires_of(self, site: str) -> dt.datetime:
+        """Return the end of a peer's certificate, UTC."""
+        return self._expires[site]
+
+    def is_pinned(self, site: str) -> bool:
+        """Say whether a peer's pin is still there: `spikebridge revoke` removes it."""
+        return self._files[site].exists()
 
     def wrap(self, connection: socket.socket, *, is_server: bool) -> ssl.SSLSocket:
         """Return the TLS socket around a connected one; the handshake is still to come."""
@@ -50,7 +65,7 @@ class TlsIdentity:
             raise StrangerError("no certificate")
         pinned = hashlib.sha256(certificate).hexdigest()
         site = self._site_of.get(pinned)
-        if site is None:
+        if site is None or not self.is_pinned(site):
             raise StrangerError(f"certificate {pinned[:16]}... is not pinned here")
         if connection.selected_alpn_protocol() != ALPN:
             raise StrangerError(f"speaks {connection.selected_alpn_protocol()}, not {ALPN}")

@@ -6,6 +6,7 @@ Each function returns sentences; an empty list means no conflict. Nothing here d
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+from app.config.check_rights import rights_conflicts, site_rights_conflicts
 from app.config.experiment import Experiment, Synapse
 from app.config.site import IntanRhxAmplifier, PlaybackAmplifier, Site
 
@@ -24,6 +25,7 @@ def check_site(site: Site) -> list[str]:
         *_amplifier_conflicts(site),
         *_device_conflicts(site),
         *_peer_conflicts(site),
+        *site_rights_conflicts(site),
     ]
 
 
@@ -66,7 +68,7 @@ def check_together(experiment: Experiment, sites: Iterable[Site]) -> list[str]:
             )
     for synapse in experiment.synapses:
         sentences += _hosting_conflicts(experiment, synapse, by_name)
-    return sentences
+    return sentences + rights_conflicts(experiment, by_name)
 
 
 def provided_neurons(site: Site) -> set[int]:

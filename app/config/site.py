@@ -13,6 +13,7 @@ from app.config.units import (
     Name,
     NeuronId,
     NotNegative,
+    PatternId,
     Port,
     Positive,
     Text,
@@ -30,6 +31,21 @@ class Listen(_Section, frozen=True, kw_only=True):
     port: Port
 
 
+class PeerRights(_Section, frozen=True, kw_only=True):
+    """What a peer's key may do here: nothing, unless the owner of this site says so."""
+
+    send: tuple[Name, ...] = ()
+    """Its streams that are taken here, by the names of its instruments."""
+    receive: tuple[Name, ...] = ()
+    """Our instruments whose events it gets."""
+    reach_patterns: tuple[PatternId, ...] = ()
+    """Our stimulation patterns that its PSPs may trigger."""
+    reach_neurons: tuple[NeuronId, ...] = ()
+    """Neurons of our chips that its PSPs may drive."""
+    max_psps_per_s: Annotated[int, Meta(ge=0, le=10_000)] = 0
+    """PSPs in any sliding second, each way. Two sites that excite each other meet this limit."""
+
+
 class Peer(_Section, frozen=True, kw_only=True):
     """Another site, known by its pinned certificate."""
 
@@ -42,6 +58,7 @@ class Peer(_Section, frozen=True, kw_only=True):
     rtt_s: NotNegative = 0.0
     """Round trip time to plan with; `check` holds it against the deadlines."""
     jitter_s: NotNegative = 0.0
+    may: PeerRights = PeerRights()
 
 
 class Operator(_Section, frozen=True, kw_only=True):
@@ -76,7 +93,7 @@ class ElectrodeNeuron(_Section, frozen=True, kw_only=True):
 class StimPattern(_Section, frozen=True, kw_only=True):
     """A prepared stimulation. The patterns of one post neuron stand in order, weakest first."""
 
-    pattern_id: Annotated[int, Meta(ge=1, le=8)]
+    pattern_id: PatternId
     post: NeuronId
     channels: Annotated[tuple[str, ...], Meta(min_length=1)]
     first_amplitude_a: Positive

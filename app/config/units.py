@@ -18,5 +18,7 @@ Port = Annotated[int, Meta(ge=0, le=65535)]
 NeuronId = Annotated[int, Meta(ge=0, le=0xFFFF_FFFF)]
 SynapseId = Annotated[int, Meta(ge=0, le=0xFFFF_FFFF)]
 """Ids are unique in the experiment and 32 bit on the wire."""
+PatternId = Annotated[int, Meta(ge=1, le=8)]
+"""Number of a prepared stimulation: RHX has eight keys."""
 Line = Annotated[int, Meta(ge=1, le=1024)]
 """A word line or bit line, counted from 1."""

@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+WARN_DAYS = 60
+"""A certificate's end is shown this long before."""
+
 
 def status_lines(status: Mapping[str, Any]) -> list[str]:
     """Return the status as lines of text, the most important first."""
@@ -24,6 +27,7 @@ def status_lines(status: Mapping[str, Any]) -> list[str]:
         f"frozen: device {f['device']}, direction {f['direction']:+d}: {f['reason']}"
         for f in gate["frozen"]
     ]
+    lines += _certificate_lines(status)
     lines += [_link_line(link) for link in status["links"]]
     lines += [_synapse_line(synapse) for synapse in status["synapses"]]
     if status["amplifier"] is not None:
@@ -42,9 +46,22 @@ def status_lines(status: Mapping[str, Any]) -> list[str]:
 def _link_line(link: Mapping[str, Any]) -> str:
     return (
         f"link {link['site']}: {link['state']}, {link['n_events_sent']} events sent, "
-        f"{link['n_events_received']} received, {link['n_events_lost']} lost, "
-        f"{link['n_resent']} frames resent"
+        f"{link['n_events_received']} received, {link['n_events_lost']} of ours lost, "
+        f"{link['n_frames_lost']} of its frames declared missing, "
+        f"{link['n_events_refused']} events refused, {link['n_resent']} frames resent"
     )
+
+
+def _certificate_lines(status: Mapping[str, Any]) -> list[str]:
+    ends = {"our own certificate": status["certificate_days_left"]} | {
+        f"the certificate of {link['site']}": link["certificate_days_left"]
+        for link in status["links"]
+    }
+    return [
+        f"{what} has expired" if days <= 0 else f"{what} expires in {days:.0f} days"
+        for what, days in ends.items()
+        if days is not None and days <= WARN_DAYS
+    ]
 
 
 def _synapse_line(synapse: Mapping[str, Any]) -> str:

@@ -209,9 +209,9 @@ class Ledger:
             WithheldPspRow(time_ns, withheld.synapse, withheld.pre_time_ns, withheld.reason)
         )
 
-    def frame(self, row: ReceivedFrameRow) -> None:
+    def frame(self, row: ReceivedFrameRow, on_committed: Callable[[], None] | None = None) -> None:
         """Record a numbered frame without content, or a gap."""
-        self._log.append(row)
+        self._log.append(row, on_committed)
 
     # --- circumstances ------------------------------------------------------------------------
 

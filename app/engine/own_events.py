@@ -1,6 +1,6 @@
 """Where the events of this site's own neurons go: the record, the synapses here, other sites."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from app.config.experiment import Experiment
 from app.core.router import Route, StreamRouter
@@ -9,15 +9,24 @@ from app.engine.ledger import Ledger
 from app.synapse.network import SpikeArrival
 
 
-def routes_of(experiment: Experiment | None, neurons: Iterable[int]) -> list[Route]:
-    """Return which sites host a synapse that needs one of these neurons, and which ones."""
+def routes_of(
+    experiment: Experiment | None, neurons: Iterable[int], may_receive: Collection[str]
+) -> list[Route]:
+    """Return which sites host a synapse that needs one of these neurons, and which ones.
+
+    A site that is not in `may_receive` gets none: `check` and the start name that as a conflict.
+    """
     if experiment is None:
         return []
     ours = set(neurons)
     wanted: dict[str, set[int]] = {}
     for synapse in experiment.synapses:
         wanted.setdefault(synapse.site, set()).update(ours & {synapse.pre, synapse.post})
-    return [Route(site, frozenset(needed)) for site, needed in wanted.items() if needed]
+    return [
+        Route(site, frozenset(needed))
+        for site, needed in wanted.items()
+        if needed and site in may_receive
+    ]
 
 
 class OwnStream:
@@ -26,23 +35,26 @@ class OwnStream:
     def __init__(
         self,
         site: str,
+        name: str,
         stream: int,
         neurons: Iterable[int],
         provenance: Provenance,
         *,
         experiment: Experiment | None,
+        may_receive: Collection[str],
         ledger: Ledger,
         send: Callable[[str, SpikeBatch], None],
         submit: Callable[[SpikeArrival], None],
     ) -> None:
         self.site = site
+        self.name = name
         self.stream = stream
         self.neurons = tuple(sorted(set(neurons)))
         self.provenance = provenance
         self._ledger = ledger
         self._send = send
         self._submit = submit
-        self._router = StreamRouter(routes_of(experiment, self.neurons))
+        self._router = StreamRouter(routes_of(experiment, self.neurons, {site, *may_receive}))
 
     def take(self, batch: SpikeBatch) -> None:
         """Record a batch, then hand to each site, ours too, what its synapses need."""

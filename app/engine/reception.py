@@ -1,9 +1,11 @@
 """What a site does with PSPs for its own neurons: turn each into a job for an actuator."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from app.config.experiment import Synapse
 from app.core.spikes import PspRecords
+from app.engine.peer_rights import PspRights
 from app.safety.actuator_worker import ActuatorJob
 from app.safety.requests import Cause, CauseKind
 from app.synapse.network import PROVENANCE_OF_FLAG
@@ -13,13 +15,15 @@ from app.synapse.weights import Target
 class PspReception:
     """Maps (post neuron, weight) to an action and queues it. Any thread may call it.
 
-    What cannot be mapped is counted and told to `on_unusable`, never dropped in silence.
+    What cannot be mapped, or what the peer's key may not do, is counted and told to `on_unusable`,
+    never dropped in silence. PSPs of this site's own synapses need no key.
     """
 
     def __init__(
         self,
         synapses: Sequence[Synapse],
         targets: Mapping[int, Target],
+        rights: Mapping[str, PspRights],
         submit: Mapping[str, Callable[[ActuatorJob], None]],
         on_unusable: Callable[[str, str], None],
     ) -> None:
@@ -27,6 +31,7 @@ class PspReception:
         self._post = {s.id: s.post for s in synapses}
         self._site = {s.id: s.site for s in synapses}
         self._targets = dict(targets)
+        self._rights = dict(rights)
         self._submit = dict(submit)
         self._on_unusable = on_unusable
         self.n_unusable = 0
@@ -47,12 +52,12 @@ class PspReception:
             Upper bound of the batch's own age at `received_ns`; None if not known. Each PSP's
             bound is this plus what it had gathered before.
         """
+        refused: Counter[str] = Counter()
         for psp in records:
             synapse = int(psp["synapse"])
-            why = self._why_not(site, synapse, int(psp["post"]), float(psp["weight"]))
+            why = self._why_not(site, synapse, int(psp["post"]), float(psp["weight"]), received_ns)
             if why:
-                self.n_unusable += 1
-                self._on_unusable(site, why)
+                refused[why] += 1
                 continue
             target = self._targets[int(psp["post"])]
             age_ns = None
@@ -74,12 +79,19 @@ class PspReception:
                 caused_ns=int(psp["pre_time_ns"]),
             )
             self._submit[target.instrument](job)
+        self.n_unusable += refused.total()
+        for why, n in refused.items():
+            self._on_unusable(site, f"{why} ({n} PSPs)")
 
-    def _why_not(self, site: str, synapse: int, post: int, weight: float) -> str:
+    def _why_not(self, site: str, synapse: int, post: int, weight: float, now_ns: int) -> str:
         if self._site.get(synapse) != site:
             return f"synapse {synapse} is not one of site {site}'s in this experiment"
         if self._post[synapse] != post or post not in self._targets:
             return f"synapse {synapse}: neuron {post} is not one that it may drive here"
         if not (0.0 <= weight <= 1.0):
             return f"synapse {synapse}: weight {weight} is outside 0 to 1"
-        return ""
+        rights = self._rights.get(site)
+        if rights is None:
+            return ""
+        action = self._targets[post].action_for(weight)
+        return rights.why_not_reach(action) or rights.why_too_many(now_ns)

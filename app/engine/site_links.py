@@ -1,8 +1,9 @@
 """What a site does with what its links say: record, learn, act, and tell the Gate."""
 
+import datetime as dt
 import time
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -18,10 +19,15 @@ from app.bridge.events import (
     SpikesReceived,
     StateChanged,
 )
+from app.bridge.tls import TlsIdentity
+from app.config.experiment import Experiment
+from app.config.site import Peer
 from app.core.clock import ClockNs
-from app.core.spikes import Provenance
+from app.core.spikes import SpikeBatch
 from app.engine.ledger import Ledger
+from app.engine.peer_rights import PermittedStream, permitted_stream
 from app.engine.reception import PspReception
+from app.engine.watch import LINK_LIMIT_NS
 from app.recording.rows import ReceivedFrameRow
 from app.safety.gate import Gate
 from app.safety.leases import link_lease
@@ -35,6 +41,8 @@ GATE_STATE_CODE = {
     GateState.ARMED: 2,
     GateState.TRIPPED: 3,
 }
+REFUSED = 2
+"""Flag of a recorded frame: its sender's key may not send it, so its content is not kept."""
 
 
 class SiteLinks:
@@ -47,6 +55,9 @@ class SiteLinks:
         self,
         *,
         experiment_hash: str,
+        experiment: Experiment | None,
+        peers: Iterable[Peer],
+        identity: TlsIdentity | None,
         ledger: Ledger,
         gate: Gate,
         reception: PspReception,
@@ -56,13 +67,18 @@ class SiteLinks:
     ) -> None:
         self.bridge: Bridge | None = None
         self._experiment_hash = experiment_hash
+        self._experiment = experiment
+        self._identity = identity
+        self._peers = {peer.site: peer for peer in peers}
         self._ledger = ledger
         self._gate = gate
         self._reception = reception
         self._submit = submit
         self._on_peer_stop = on_peer_stop
         self._clock_ns = clock_ns
-        self._streams: dict[tuple[str, int], tuple[frozenset[int], Provenance]] = {}
+        self._streams: dict[tuple[str, int], PermittedStream] = {}
+        self._n_refused = dict.fromkeys(self._peers, 0)
+        """Events by site that were not taken, because its key may not send them."""
 
     @property
     def listen_port(self) -> int | None:
@@ -95,9 +111,13 @@ class SiteLinks:
 
     def is_fresh(self, site: str, now_ns: int) -> bool:
         """Say whether the link to a site is up and has spoken lately."""
-        del now_ns
         links = () if self.bridge is None else self.bridge.status()
-        return any(link.site == site and link.state is LinkState.UP for link in links)
+        return any(
+            link.site == site
+            and link.state is LinkState.UP
+            and now_ns - link.last_frame_ns <= LINK_LIMIT_NS
+            for link in links
+        )
 
     def status(self, now_ns: int) -> list[dict[str, Any]]:
         """Return every link as plain values."""
@@ -115,10 +135,20 @@ class SiteLinks:
                 "offset_ns": link.offset_ns,
                 "uncertainty_ns": link.uncertainty_ns,
                 "has_our_experiment": link.experiment_hash == self._experiment_hash,
+                "n_events_refused": self._n_refused[link.site],
+                "certificate_days_left": self._days_left(link.site),
                 **asdict(link.counts),
             }
             for link in links
         ]
+
+    @property
+    def own_certificate_days_left(self) -> float | None:
+        """Get in how many days our own certificate expires; None if there are no links."""
+        return None if self._identity is None else _days_until(self._identity.expires)
+
+    def _days_left(self, site: str) -> float | None:
+        return None if self._identity is None else _days_until(self._identity.expires_of(site))
 
     def handle(self, event: LinkEvent) -> None:
         """Take one event of a link."""
@@ -140,19 +170,22 @@ class SiteLinks:
 
     def _spikes(self, event: SpikesReceived) -> None:
         frame = self._frame(event, "SPIKES", len(event.batch.records))
-        self._ledger.received_spikes(event.site, event.batch, frame, self._recorded(event))
-        known = self._streams.get((event.site, event.batch.stream))
-        if self._submit is None or known is None:
+        stream = self._streams.get((event.site, event.batch.stream))
+        if stream is None:
+            self._refuse(event.site, frame, self._recorded(event))
             return
-        neurons, provenance = known
+        batch = self._own_events(event, stream)
+        self._ledger.received_spikes(event.site, batch, frame, self._recorded(event))
+        if self._submit is None:
+            return
         self._submit(
             SpikeArrival(
                 site=event.site,
-                stream=event.batch.stream,
-                neurons=neurons,
-                provenance=provenance,
-                records=event.batch.records,
-                complete_until_ns=event.batch.complete_until_ns,
+                stream=batch.stream,
+                neurons=stream.neurons,
+                provenance=stream.provenance,
+                records=batch.records,
+                complete_until_ns=batch.complete_until_ns,
                 seq=event.seq,
                 is_resend=event.is_resend,
                 age_bound_ns=event.age_bound_ns,
@@ -160,8 +193,23 @@ class SiteLinks:
             )
         )
 
+    def _own_events(self, event: SpikesReceived, stream: PermittedStream) -> SpikeBatch:
+        """Return the batch without events of neurons for which its site does not speak."""
+        is_own = stream.is_own(event.batch.records)
+        if is_own.all():
+            return event.batch
+        n_foreign = int((~is_own).sum())
+        self._n_refused[event.site] += n_foreign
+        self._ledger.link(
+            event.site, "refused", f"{n_foreign} events of neurons that are not its own"
+        )
+        return replace(event.batch, records=event.batch.records[is_own])
+
     def _psps(self, event: PspsReceived) -> None:
         frame = self._frame(event, "PSPS", len(event.records))
+        if self._peers[event.site].may.max_psps_per_s == 0:
+            self._refuse(event.site, frame, self._recorded(event))
+            return
         self._ledger.received_psps(event.site, event.records, frame, self._recorded(event))
         if event.is_resend:
             return  # recorded; what is sent again never stimulates
@@ -171,6 +219,11 @@ class SiteLinks:
             age_bound_ns=event.age_bound_ns,
             received_ns=event.received_ns,
         )
+
+    def _refuse(self, site: str, frame: ReceivedFrameRow, on_committed: Callable[[], None]) -> None:
+        """Record that a frame came whose content this site does not take."""
+        self._n_refused[site] += frame.n_records
+        self._ledger.frame(frame._replace(flags=frame.flags | REFUSED), on_committed)
 
     def _recorded(self, event: SpikesReceived | PspsReceived) -> Callable[[], None]:
         if self.bridge is None:
@@ -202,12 +255,10 @@ class SiteLinks:
     def _peer_known(self, event: PeerKnown) -> None:
         hello = event.hello
         self._ledger.link(event.site, "hello", f"session {hello.session}")
-        for stream in hello.streams:
-            neurons = frozenset(stream.neurons)
-            self._streams[event.site, stream.stream] = neurons, stream.provenance
+        self._take_streams(event)
         if event.is_new_session and self._submit is not None:
-            all_neurons = tuple(n for stream in hello.streams for n in stream.neurons)
-            self._submit(StreamBroken(all_neurons, f"site {event.site} began a new session"))
+            neurons = self._neurons_of(event.site)
+            self._submit(StreamBroken(neurons, f"site {event.site} began a new session"))
         differs = hello.experiment_hash != self._experiment_hash
         sentence = (
             f"site {event.site} runs another experiment ({hello.experiment_hash[:12] or 'none'}, "
@@ -216,6 +267,19 @@ class SiteLinks:
         self._gate.set_block(
             f"experiment:{event.site}", sentence if differs else None, self._clock_ns()
         )
+
+    def _take_streams(self, event: PeerKnown) -> None:
+        for key in [key for key in self._streams if key[0] == event.site]:
+            del self._streams[key]
+        for stream in event.hello.streams:
+            taken = permitted_stream(self._peers[event.site], stream, self._experiment)
+            if isinstance(taken, PermittedStream):
+                self._streams[event.site, stream.stream] = taken
+            else:
+                self._ledger.link(event.site, "refused", taken)
+
+    def _neurons_of(self, site: str) -> tuple[int, ...]:
+        return tuple(n for (of, _), s in self._streams.items() if of == site for n in s.neurons)
 
     def _gap(self, event: GapDeclared) -> None:
         n_frames = event.last_seq - event.first_seq + 1
@@ -234,9 +298,7 @@ class SiteLinks:
             )
         )
         if self._submit is not None:
-            lost = [n for (site, _), (n, _) in self._streams.items() if site == event.site]
-            neurons = tuple(neuron for some in lost for neuron in some)
-            self._submit(StreamBroken(neurons, f"link {event.site}: {detail}"))
+            self._submit(StreamBroken(self._neurons_of(event.site), f"link {event.site}: {detail}"))
 
     def _peer_gate(self, event: PeerGate) -> None:
         self._ledger.link(event.site, "gate", f"{event.arm_state}, stop epoch {event.stop_epoch}")
@@ -247,3 +309,7 @@ class SiteLinks:
         self._ledger.link_offset(event.site, event.offset_ns, event.uncertainty_ns)
         if self._submit is not None:
             self._submit(ClockOffset(event.site, -event.offset_ns, event.uncertainty_ns))
+
+
+def _days_until(end: dt.datetime) -> float:
+    return (end - dt.datetime.now(dt.UTC)) / dt.timedelta(days=1)

@@ -35,6 +35,7 @@ def engine_status(engine: Engine, parts: EngineParts) -> dict[str, Any]:
         "event_log": asdict(parts.event_log.status()),
         "synapses": [asdict(v) for v in parts.network.views] if parts.network else [],
         "links": parts.links.status(now_ns),
+        "certificate_days_left": parts.links.own_certificate_days_left,
         "listen_port": parts.links.listen_port,
         "protocol": asdict(engine.protocol.status) if engine.protocol else None,
         "amplifier": asdict(acquisition.status) if acquisition else None,

@@ -3,8 +3,11 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from app.core.spikes import PspRecords
 from app.engine.ledger import Ledger
+from app.engine.peer_rights import PspRights
 from app.engine.reception import PspReception
 from app.synapse.network import HoleDeclared, Output, PspsOut, PspWithheld, PulseWanted
 
@@ -22,6 +25,8 @@ class SynapseOutputs:
     reception: PspReception
     send_psps: Callable[[str, PspRecords, int], None]
     submit_pulse: Mapping[int, Callable[[PulseWanted], None]]
+    rights: Mapping[str, PspRights]
+    """By site; how many PSPs may go there."""
 
     def take(self, output: Output, now_ns: int) -> None:
         """Carry out one decision that was made at `now_ns`."""
@@ -37,8 +42,23 @@ class SynapseOutputs:
                 self.ledger.withheld_psp(output, now_ns)
 
     def _psps(self, output: PspsOut, now_ns: int) -> None:
-        self.ledger.sent_psps(output.site, output.records, now_ns)
-        if output.site != self.site:
-            self.send_psps(output.site, output.records, now_ns)
-        else:
+        if output.site == self.site:
+            self.ledger.sent_psps(output.site, output.records, now_ns)
             self.reception.take(self.site, output.records, age_bound_ns=0, received_ns=now_ns)
+            return
+        records = self._within_rate(output, now_ns)
+        if len(records):
+            self.ledger.sent_psps(output.site, records, now_ns)
+            self.send_psps(output.site, records, now_ns)
+
+    def _within_rate(self, output: PspsOut, now_ns: int) -> PspRecords:
+        """Return the PSPs that may go now; record the others as withheld."""
+        rights = self.rights[output.site]
+        is_kept = np.ones(len(output.records), bool)
+        for index, psp in enumerate(output.records):
+            why = rights.why_too_many(now_ns)
+            if why:
+                is_kept[index] = False
+                withheld = PspWithheld(int(psp["synapse"]), int(psp["pre_time_ns"]), why)
+                self.ledger.withheld_psp(withheld, now_ns)
+        return output.records[is_kept]

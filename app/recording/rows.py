@@ -185,6 +185,7 @@ class ReceivedFrameRow(NamedTuple):
     """"SPIKES", "PSPS" or "GAP"."""
     n_records: int
     flags: int
+    """1: sent again or late; 2: its sender's key may not send it, so its content is not kept."""
 
 
 class HoleRow(NamedTuple):
