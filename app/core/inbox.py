@@ -42,8 +42,11 @@ class Inbox(Generic[T]):
     def __len__(self) -> int:
         return len(self._items)
 
-    def put(self, item: T) -> None:
+    def put(self, item: T, *, wakes: bool = True) -> None:
         """Hand over one item without waiting. After `close` items are counted as dropped.
+
+        Without `wakes` a sleeping owner finds the item at the end of its wait: a woken thread
+        competes with its giver for the interpreter, so what is not urgent wakes nobody.
 
         Raises
         ------
@@ -63,7 +66,8 @@ class Inbox(Generic[T]):
                 self._items.popleft()
                 self._n_dropped += 1
             self._items.append(item)
-            self._ready.notify()
+            if wakes:
+                self._ready.notify()
 
     def take_all(self, timeout_s: float) -> list[T]:
         """Return everything that waits, oldest first; wait up to `timeout_s` for the first."""

@@ -21,6 +21,8 @@ from app.recording.rows import Entry, n_rows_of
 log = logging.getLogger(__name__)
 
 COMMIT_INTERVAL_NS = 100_000_000
+GATHER_S = 0.02
+"""Rows that nobody waits for are gathered this long before they are inserted, all at once."""
 CHECKPOINT_AT_BYTES = 16 * 2**20
 """Emptying the write-ahead log makes one commit wait for the disk, so it happens by size."""
 SYNC_JOIN_S = 10.0
@@ -161,7 +163,7 @@ class EventLog(Worker):
                 self._lose(item)
                 return
             try:
-                self._inbox.put(item)
+                self._inbox.put(item, wakes=ticket is not None)
             except InboxOverflowError as exc:
                 self._lose(item)
                 overflow = exc
@@ -225,8 +227,8 @@ class EventLog(Worker):
 
     def _patience_s(self) -> float:
         if not self._uncommitted:
-            return COMMIT_INTERVAL_NS / 1e9
-        return max(0, self._commit_due_ns - self._clock_ns()) / 1e9
+            return GATHER_S
+        return min(GATHER_S, max(0, self._commit_due_ns - self._clock_ns()) / 1e9)
 
     def _insert(self, items: list[_Item]) -> None:
         if not items or self._store is None:
