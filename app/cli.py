@@ -41,6 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_consoles(commands)
     _add_sessions(commands)
     _add_demo(commands)
+    _add_detect(commands)
     return parser
 
 
@@ -135,6 +136,32 @@ def _add_demo(commands: "_Subparsers[argparse.ArgumentParser]") -> None:
     demo.add_argument("--seed", type=int, default=1)
     demo.add_argument("--no-progress", action="store_true")
     demo.add_argument("--json", action="store_true", help="print summary.json at the end")
+
+
+def _add_detect(commands: "_Subparsers[argparse.ArgumentParser]") -> None:
+    detect = commands.add_parser(
+        "detect", help="find the spikes of a recording, as an engine would"
+    )
+    add = detect.add_argument
+    add("recording", type=Path, metavar="RECORDING", help="Open Ephys binary, WAV, --raw, others")
+    add("--out", type=Path, metavar="DIR", help="default: RECORDING-spikes, here")
+    add("--overwrite", action="store_true", help="replace the results of an earlier run in DIR")
+    add("--channels", nargs="+", default=[], metavar="NAME|N|N-N", help="positions count from 0")
+    add("--bad-channels", nargs="+", default=[], metavar="NAME", help="excluded from everything")
+    add("--probe", type=Path, metavar="FILE.json", help="electrode map (probeinterface)")
+    add("--threshold-sigma", type=_positive, metavar="K", help="default 5")
+    add("--polarity", choices=("neg", "pos", "both"), help="default neg")
+    add("--band", type=_positive, nargs=2, metavar=("LOW", "HIGH"), help="band-pass edges in Hz")
+    add(
+        "--cold-start", action="store_true", help="as live: nothing before the noise is known (1 s)"
+    )
+    add("--reader", default="", metavar="NAME", help="SpikeInterface's name of the format")
+    add("--raw", action="store_true", help="int16 rows, no header; needs the next three")
+    add("--rate", type=_positive, metavar="HZ")
+    add("--n-channels", type=int, metavar="N")
+    add("--uv-per-bit", type=_positive, metavar="UV", help="also for WAV (default there 1)")
+    add("--no-progress", action="store_true")
+    add("--json", action="store_true", help="print summary.json at the end")
 
 
 def _positive(text: str) -> float:

@@ -238,6 +238,14 @@ def shutdown(arguments: argparse.Namespace) -> int:
     return ExitCode.OK
 
 
+def detect(arguments: argparse.Namespace) -> int:
+    """Find the spikes of a recording."""
+    from app.detect.run import run_detect  # noqa: PLC0415
+    from app.detect.settings import settings_from  # noqa: PLC0415
+
+    return run_detect(settings_from(arguments))
+
+
 def demo(arguments: argparse.Namespace) -> int:
     """Run the 2020 experiment on mock instruments."""
     from app.demo.files import DemoSettings  # noqa: PLC0415

@@ -192,7 +192,13 @@ def _stimulator_profile(
 
 def _amplifier(amplifier: IntanRhxAmplifier | PlaybackAmplifier, folder: Path) -> MeaAmplifier:
     if isinstance(amplifier, PlaybackAmplifier):
-        return Playback(amplifier.name, folder / amplifier.folder, is_looping=amplifier.is_looping)
+        return Playback(
+            amplifier.name,
+            folder / amplifier.folder,
+            is_looping=amplifier.is_looping,
+            reader=amplifier.reader,
+            wav_microvolts_per_count=amplifier.wav_microvolts_per_count,
+        )
     used = {channel for pattern in amplifier.patterns for channel in pattern.channels}
     settings = IntanRhxSettings(
         host=amplifier.host,

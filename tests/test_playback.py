@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from drivers.errors import InstrumentError, InstrumentProtocolError, SafetyLimitError
-from drivers.mea.playback.driver import Playback, first_channel_name
+from drivers.mea.playback.driver import Playback
+from drivers.mea.playback.open_recording import open_recording
 from drivers.mea.protocol import CurrentPulse, Pattern, SampleBlock
 from drivers.permit import Permit, Stimulate
 from drivers.safe_state import SafeState
@@ -271,9 +272,10 @@ def test_sample_numbers_that_are_something_else_are_named(tmp_path: Path) -> Non
 
 
 def test_a_folder_without_a_recording_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InstrumentError, match="Open Ephys"):
-        first_channel_name(tmp_path)
-    assert first_channel_name(write_recording(tmp_path / "there")) == "CH1"
+    with pytest.raises(InstrumentError, match=str(tmp_path)):
+        open_recording(tmp_path)
+    with pytest.raises(InstrumentError, match="no such file"):
+        open_recording(tmp_path / "nothing")
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"no recording at {REAL}")

@@ -146,6 +146,10 @@ class PlaybackAmplifier(
     """A recording that stands in for an amplifier. It cannot stimulate."""
 
     folder: str
+    """The recording: a folder or a file."""
+    reader: str = ""
+    """SpikeInterface's name of its format, where the path does not tell it."""
+    wav_microvolts_per_count: Positive = 1.0
     is_looping: bool = False
     patterns: tuple[StimPattern, ...] = ()
     """Kept so that requests are understood; each is refused."""

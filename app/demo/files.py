@@ -96,11 +96,11 @@ def _demo_site(site: Site, settings: DemoSettings, index: int) -> Site:
 
 def _playback(site: Site, recording: Path) -> PlaybackAmplifier:
     """Return a recording as Padova's amplifier: its first channel is BN's."""
-    from drivers.mea.playback.driver import first_channel_name  # noqa: PLC0415
+    from drivers.mea.playback.open_recording import open_recording  # noqa: PLC0415
 
     amplifier = site.amplifiers[0]
     try:
-        channel = first_channel_name(recording)
+        channel = open_recording(recording).stream_format.channel_names[0]
     except InstrumentError as exc:
         raise ConfigError(str(exc)) from exc
     neuron = msgspec.structs.replace(amplifier.neurons[0], channel=channel)

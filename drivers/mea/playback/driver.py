@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from drivers.errors import InstrumentProtocolError, SafetyLimitError
-from drivers.mea.playback.recording import Recording, first_channel_name, open_recording
+from drivers.mea.playback.open_recording import open_recording
+from drivers.mea.playback.recording import Recording
 from drivers.mea.protocol import Pattern, SampleBlock, StreamFormat
 from drivers.permit import Permit
 from drivers.safe_state import SafeReport, SafeState
@@ -15,11 +16,9 @@ BLOCK_S = 0.005
 MAX_GAP_S = 10.0
 """A longer pause in the recording is not waited for; its length is told all the same."""
 
-__all__ = ["Playback", "first_channel_name"]
-
 
 class Playback:
-    """A `MeaAmplifier` over an Open Ephys binary recording.
+    """A `MeaAmplifier` over a recording: Open Ephys binary, WAV, or what SpikeInterface reads.
 
     Time runs by the recording's own clock from `start` on. Whoever reads late gets every sample
     later. A jump in the recording's sample numbers is a gap of that many samples, and so takes that
@@ -29,13 +28,17 @@ class Playback:
     def __init__(
         self,
         name: str,
-        folder: Path,
+        path: Path,
         *,
         is_looping: bool,
+        reader: str = "",
+        wav_microvolts_per_count: float = 1.0,
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self.name = name
-        self._folder = folder
+        self._path = path
+        self._reader = reader
+        self._wav_microvolts_per_count = wav_microvolts_per_count
         self._is_looping = is_looping
         self._clock_ns = clock_ns
         self._recording: Recording | None = None
@@ -61,7 +64,11 @@ class Playback:
     def open(self) -> None:
         """Map the files. Raises `InstrumentError` for a recording that cannot be played."""
         if self._recording is None:
-            self._recording = open_recording(self._folder)
+            self._recording = open_recording(
+                self._path,
+                reader=self._reader,
+                wav_microvolts_per_count=self._wav_microvolts_per_count,
+            )
 
     def prepare(self, patterns: Sequence[Pattern]) -> None:
         """Take the patterns and keep none: what is asked for is refused by the Gate, with reason.
@@ -154,19 +161,16 @@ class Playback:
         return block
 
     def _step_over_jump(self, recording: Recording) -> None:
-        starts, numbers = recording.starts, recording.numbers
         if self._row >= len(recording.samples):
             if self._is_looping:
                 self._row, self._segment, self._n_lost = 0, 0, -1
             return
         following = self._segment + 1
-        if following >= len(starts) or self._row < starts[following]:
+        if following >= len(recording.starts) or self._row < recording.starts[following]:
             return
-        expected = numbers[self._segment] + starts[following] - starts[self._segment]
-        missing = numbers[following] - expected
         self._segment = following
-        self._n_lost = missing if missing > 0 else -1
-        gap_ns = max(0, missing) * self._ns_per_sample(recording)
+        self._n_lost = recording.n_lost_before(self._row)
+        gap_ns = max(0, self._n_lost) * self._ns_per_sample(recording)
         self._next_due_ns += min(gap_ns, MAX_GAP_S * 1e9)
 
     def _ns_per_sample(self, recording: Recording) -> float:

@@ -1,0 +1,195 @@
+"""Recordings of other makers, through SpikeInterface: the optional extra `playback`.
+
+Its readers and Neo's behind them know Intan, Maxwell, BioCAM, MCS, SpikeGLX, Blackrock, NWB and
+more. What they deliver is turned into int16 with one step in microvolts for all channels.
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from drivers.errors import InstrumentError, InstrumentProtocolError
+from drivers.mea.playback.recording import Recording, check_rate
+from drivers.mea.protocol import StreamFormat
+
+OTHER_STEP_UV = 0.195
+"""Step of data that is no int16 with one gain: as fine as an Intan amplifier's."""
+INT16 = np.iinfo(np.int16)
+ADVICE = "install the extra: pip install 'spikebridge[playback]'"
+
+
+def open_with_spikeinterface(path: Path, reader: str = "") -> Recording:
+    """Open whatever SpikeInterface reads; `reader` is its name there ("intan", "maxwell"), or "".
+
+    Raises
+    ------
+    InstrumentError
+        The extra is not installed, nothing there reads this path, or its files are damaged.
+    InstrumentProtocolError
+        It is read, but no stream for us: no scale to microvolts, several segments.
+    """
+    try:
+        import spikeinterface.extractors  # noqa: PLC0415, F401 - an extra, and slow to import
+    except ImportError as exc:
+        raise InstrumentError(
+            f"{path}: is no Open Ephys binary, WAV or plain file; to read other formats {ADVICE}"
+        ) from exc
+    found = _read(path, reader or _guess_reader(path))
+    return _recording(path, found)
+
+
+def _guess_reader(path: Path) -> str:
+    """Return the name of the reader for a path, by what its makers call their files."""
+    if path.is_dir() and any(
+        (path / name).exists()
+        for name in ("si_folder.json", "binary.json", "spikeinterface_recording.json", ".zgroup")
+    ):
+        return "load"
+    suffix = path.suffix.lower()
+    if suffix in {".nwb", ".json"}:
+        return {".nwb": "nwb", ".json": "load"}[suffix]
+    import neo  # noqa: PLC0415 - an extra
+
+    readers = {
+        reader.NeoRawIOClass: name
+        for name, reader in _all_readers().items()
+        if getattr(reader, "NeoRawIOClass", None)
+    }
+    try:
+        candidates = [io.__name__.replace("IO", "RawIO") for io in neo.list_candidate_ios(path)]
+    except ValueError:
+        candidates = []
+    known = [readers[name] for name in candidates if name in readers]
+    if not known:
+        raise InstrumentError(
+            f"{path}: of no format that is known by its name; say which reader, one of "
+            f"{', '.join(sorted(_all_readers()))}"
+        )
+    return known[0]
+
+
+def _all_readers() -> dict[str, Any]:
+    from spikeinterface.extractors import extractor_classes  # noqa: PLC0415 - an extra
+
+    return dict(extractor_classes.recording_extractor_full_dict)
+
+
+def _read(path: Path, reader: str) -> Any:
+    import spikeinterface  # noqa: PLC0415 - an extra
+
+    read = spikeinterface.load if reader == "load" else _all_readers().get(reader)
+    if read is None:
+        raise InstrumentError(
+            f"{path}: no reader {reader!r}; there are {', '.join(sorted(_all_readers()))}"
+        )
+    try:
+        return read(path)
+    except Exception as exc:
+        # What a damaged file raises is the business of some forty readers of other people.
+        raise InstrumentError(
+            f"{path}: SpikeInterface's reader {reader!r} says: {type(exc).__name__}: {exc}"
+        ) from exc
+
+
+def _recording(path: Path, found: Any) -> Recording:
+    if not hasattr(found, "get_traces"):
+        raise InstrumentProtocolError(f"{path}: holds a {type(found).__name__}, no recording")
+    if found.get_num_segments() != 1:
+        raise InstrumentProtocolError(
+            f"{path}: {found.get_num_segments()} segments; save the one to play by itself"
+        )
+    if not found.has_scaleable_traces():
+        raise InstrumentProtocolError(f"{path}: does not say how many uV a count is")
+    gains_uv = np.asarray(found.get_channel_gains(), np.float64)
+    offsets_uv = np.asarray(found.get_channel_offsets(), np.float64)
+    if not np.all((gains_uv != 0) & np.isfinite(gains_uv) & np.isfinite(offsets_uv)):
+        raise InstrumentProtocolError(f"{path}: a channel's gain is 0 or no number")
+    conversion = _conversion(np.dtype(found.get_dtype()), gains_uv, offsets_uv)
+    rate_hz = check_rate(str(path), float(found.get_sampling_frequency()))
+    stream_format = StreamFormat(_names(found), rate_hz, conversion.step_uv)
+    positions_um = _positions(found)
+    return Recording(
+        stream_format, _SpikeInterfaceRows(path, found, conversion), positions_um=positions_um
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Conversion:
+    """From a file's numbers to counts of `step_uv`: exact where only whole counts are added."""
+
+    step_uv: float
+    shift: int | None
+    """Counts to add; None: scale each channel instead."""
+    gains: npt.NDArray[np.float64]
+    offsets: npt.NDArray[np.float64]
+
+    def apply(self, rows: npt.NDArray[Any]) -> npt.NDArray[np.int16]:
+        """Return int16 rows; what lies beyond int16 stays at its ends, where it counts as pegged.
+
+        What is no number becomes such an end, too: it is not signal.
+        """
+        if self.shift == 0:
+            return np.ascontiguousarray(rows)
+        if self.shift is not None:
+            wide = rows.astype(np.int32) + self.shift
+            return np.clip(wide, INT16.min, INT16.max).astype(np.int16)
+        scaled = np.rint(rows * self.gains + self.offsets)
+        scaled = np.nan_to_num(scaled, nan=INT16.max, posinf=INT16.max, neginf=INT16.min)
+        return np.clip(scaled, INT16.min, INT16.max).astype(np.int16)
+
+
+def _conversion(
+    dtype: np.dtype[Any], gains_uv: npt.NDArray[np.float64], offsets_uv: npt.NDArray[np.float64]
+) -> _Conversion:
+    gain_uv = float(gains_uv[0])
+    shift = offsets_uv[0] / gain_uv
+    is_uniform = np.all(gains_uv == gain_uv) and np.all(offsets_uv == offsets_uv[0])
+    is_shift = gain_uv > 0 and math.isclose(shift, round(shift), abs_tol=1e-3)
+    if dtype in (np.dtype(np.int16), np.dtype(np.uint16)) and is_uniform and is_shift:
+        if dtype == np.int16 or abs(shift) > 0:
+            return _Conversion(gain_uv, round(shift), gains_uv, offsets_uv)
+        # Unsigned without an offset: the middle of the range becomes 0, which a filter ignores.
+        return _Conversion(gain_uv, INT16.min, gains_uv, offsets_uv)
+    step_uv = OTHER_STEP_UV
+    return _Conversion(step_uv, None, gains_uv / step_uv, offsets_uv / step_uv)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _SpikeInterfaceRows:
+    path: Path
+    found: Any
+    conversion: _Conversion
+
+    def __len__(self) -> int:
+        return int(self.found.get_num_samples())
+
+    def __getitem__(self, rows: slice, /) -> npt.NDArray[np.int16]:
+        start, stop, _ = rows.indices(len(self))
+        try:
+            traces = self.found.get_traces(start_frame=start, end_frame=stop)
+        except Exception as exc:
+            raise InstrumentError(f"{self.path}: cannot be read at {start}: {exc}") from exc
+        samples = self.conversion.apply(traces)
+        samples = samples.view()
+        samples.flags.writeable = False
+        return samples
+
+
+def _names(found: Any) -> tuple[str, ...]:
+    """Return the channels' names, where they are told and each once; else their ids."""
+    names = found.get_property("channel_name")
+    if names is None:
+        names = found.get_property("channel_names")
+    if names is None or len({str(name) for name in names}) != len(names):
+        names = found.channel_ids
+    return tuple(str(name) for name in names)
+
+
+def _positions(found: Any) -> npt.NDArray[np.float64] | None:
+    if not found.has_probe():
+        return None
+    return np.asarray(found.get_channel_locations(axes="xy"), np.float64)
