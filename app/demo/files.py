@@ -61,8 +61,6 @@ def prepare_files(settings: DemoSettings) -> tuple[Experiment, dict[str, Path]]:
 def _with_durations(experiment: Experiment, settings: DemoSettings) -> Experiment:
     if experiment.protocol is None:
         raise ConfigError("the chain's experiment has no protocol")
-    if settings.recording is not None:
-        return msgspec.structs.replace(experiment, protocol=None)
     phases = tuple(
         msgspec.structs.replace(phase, duration_s=settings.seconds_per_phase)
         for phase in experiment.protocol.phases

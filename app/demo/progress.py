@@ -43,13 +43,6 @@ class Progress:
         if sys.stderr.isatty():
             self._draw(f"[{bar:<{BAR_WIDTH}}] {name:<26} {_synapse_text(running)}")
 
-    def countdown(self, left_s: float, running: Mapping[str, _Site]) -> None:
-        """Draw how long a recording still plays."""
-        if self._is_shown and sys.stderr.isatty():
-            self._draw(
-                f"playing the recording, {max(0.0, left_s):4.0f} s  {_synapse_text(running)}"
-            )
-
     def end_line(self) -> None:
         """End a line that is being redrawn."""
         if self._has_open_line:
@@ -85,13 +78,20 @@ def _table_lines(summary: Mapping[str, Any]) -> Iterator[str]:
         yield (
             f"  link {link['from']} -> {link['to']}: {link['n_sent']} sent, "
             f"{link['n_received']} received, {link['n_lost']} lost, "
-            f"{link['n_duplicated']} duplicated; one way p50 {latency['p50']} us, "
-            f"p99 {latency['p99']} us"
+            f"{link['n_duplicated']} duplicated; one way {_latency_text(latency)}"
         )
+    for refusal in summary["refusals"]:
+        yield f"  refused at {refusal['site']}: {refusal['n']} x {refusal['reason']}"
     loop = summary["loop_latency_us"]
-    yield (
-        f"  chip spike received -> stimulation key sent: p50 {loop['p50']} us, "
-        f"p99 {loop['p99']} us, max {loop['max']} us, n {loop['n']}"
+    yield f"  chip spike received -> stimulation key sent: {_latency_text(loop)}"
+
+
+def _latency_text(latency: Mapping[str, Any]) -> str:
+    if not latency["n"]:
+        return "no event"
+    return (
+        f"p50 {latency['p50'] / 1e3:.2f} ms, p99 {latency['p99'] / 1e3:.2f} ms, "
+        f"max {latency['max'] / 1e3:.2f} ms, n {latency['n']}"
     )
 
 

@@ -6,7 +6,6 @@ this program only does what the three operators would do, through the same comma
 
 import json
 import subprocess
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -49,7 +48,7 @@ def run_demo(settings: DemoSettings) -> ExitCode:
 
 
 def is_success(summary: Mapping[str, Any]) -> bool:
-    """Return whether the published outcome held; without a protocol, whether no link lost any."""
+    """Return whether the published outcome held; with a recording, whether no link lost any."""
     if summary["outcome"] is not None:
         return bool(summary["outcome"]["holds"])
     return all(row["n_lost"] == 0 and row["n_duplicated"] == 0 for row in summary["links"])
@@ -73,8 +72,7 @@ def _run_protocol(
     progress: Progress,
 ) -> None:
     if experiment.protocol is None:
-        _run_recording(running, 4 * settings.seconds_per_phase, progress)
-        return
+        raise DemoError("the experiment has no protocol to run")
     owner = running[experiment.neuron(experiment.protocol.neuron).site]
     owner.call("start", who="demo")
 
@@ -87,19 +85,6 @@ def _run_protocol(
 
     limit_s = 4 * settings.seconds_per_phase + 30.0
     await_that(is_finished, limit_s, "protocol finished", running, WATCH_INTERVAL_S)
-    progress.end_line()
-
-
-def _run_recording(
-    running: Mapping[str, RunningSite], duration_s: float, progress: Progress
-) -> None:
-    until_s = time.monotonic() + duration_s
-
-    def is_over() -> bool:
-        progress.countdown(until_s - time.monotonic(), running)
-        return time.monotonic() >= until_s
-
-    await_that(is_over, duration_s + 30.0, "recording played", running, WATCH_INTERVAL_S)
     progress.end_line()
 
 
@@ -152,8 +137,11 @@ def _write_results(
     sessions = Sessions(folders)
     try:
         summary = summarise(sessions, experiment, experiment_hash(experiment), places, counters)
+        if settings.recording is not None:
+            summary["outcome"] = None  # the claims are about neurons that can be stimulated
         summary["sessions"] = {name: str(folder) for name, folder in folders.items()}
-        title = f"{experiment.name}, simulated instruments, seed {settings.seed}"
+        culture = "simulated culture" if settings.recording is None else "BN from a recording"
+        title = f"{experiment.name}, {culture}, simulated devices and chip, seed {settings.seed}"
         draw_report(sessions, experiment, places, title, settings.out / "report.png")
     finally:
         sessions.close()

@@ -118,7 +118,7 @@ def summarise(
     places: Mapping[int, tuple[int, int]],
     counters: Mapping[str, Sequence[Mapping[str, Any]]],
 ) -> dict[str, Any]:
-    """Return the whole summary; `outcome` is judged only where a protocol was run.
+    """Return the whole summary; `outcome` is judged only where all four phases were run.
 
     Parameters
     ----------
@@ -134,6 +134,7 @@ def summarise(
         "phases": rows,
         "outcome": judge(sessions, experiment, phases, rows) if len(phases) == 4 else None,
         "links": [_link_row(sessions, site, peer) for site in counters for peer in counters[site]],
+        "refusals": _refusals(sessions),
         "loop_latency_us": asdict(latency_of(loop_latencies_ns(sessions, experiment))),
     }
 
@@ -184,6 +185,19 @@ def loop_latencies_ns(sessions: Sessions, experiment: Experiment) -> list[int]:
         "AND sent_ns IS NOT NULL AND caused_ns IS NOT NULL"
     )
     return [t for site in sorted(biological) for (t,) in sessions.rows(site, query)]
+
+
+def _refusals(sessions: Sessions) -> list[dict[str, Any]]:
+    """Return how many requests each site's Gate refused, by reason."""
+    query = (
+        "SELECT reason, count(*) FROM audit WHERE verdict = 'refusal' GROUP BY reason ORDER BY 2 "
+        "DESC"
+    )
+    return [
+        {"site": site, "reason": reason, "n": n}
+        for site in sessions.folders
+        for reason, n in sessions.rows(site, query)
+    ]
 
 
 def _phase_row(
