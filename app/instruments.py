@@ -220,6 +220,7 @@ def _arc_one(smu: ArcOneSmu) -> ArcOne:
         line_pacing_s=smu.line_pacing_s,
         max_read_voltage_v=max(d.limits.max_read_v for d in smu.devices),
         max_pulse_v=max(d.limits.max_amplitude_v for d in smu.devices),
+        max_forming_v=max(d.limits.max_forming_v for d in smu.devices),
         min_pulse_width_s=min(d.limits.min_width_s for d in smu.devices),
         max_pulse_width_s=max(d.limits.max_width_s for d in smu.devices),
     )

@@ -30,6 +30,8 @@ class PulseDevice:
     bitline: int
     amplitude_v: float
     width_s: float
+    is_forming: bool = False
+    """The pulse that makes a new device switch: larger, and only under an arm of its own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -308,6 +308,7 @@ def test_disagreeing_readings_are_refused(rig: Rig) -> None:
         PulseDevice(1, 33, 1.0, 1e-4),
         PulseDevice(1, 1, 1.6, 1e-4),
         PulseDevice(1, 1, 0.0, 1e-4),
+        PulseDevice(1, 1, 1.0, 1e-4, is_forming=True),
         PulseDevice(1, 1, math.nan, 1e-4),
         PulseDevice(1, 1, -math.inf, 1e-4),
         PulseDevice(1, 1, 1.0, math.nan),
@@ -320,6 +321,17 @@ def test_what_is_outside_the_limits_sends_no_byte(rig: Rig, action: object) -> N
     with pytest.raises(SafetyLimitError):
         rig.driver.pulse(rig.permit(action))
     assert rig.board.lines == []
+
+
+def test_a_forming_pulse_has_a_limit_of_its_own() -> None:
+    rig = Rig(max_forming_v=4.0)
+    rig.driver.open()
+    for action in (PulseDevice(12, 21, 4.0, 1e-4, is_forming=True), PulseDevice(1, 1, 1.5, 1e-4)):
+        assert rig.driver.pulse(rig.permit(action)).is_confirmed
+    for action in (PulseDevice(12, 21, 4.1, 1e-4, is_forming=True), PulseDevice(1, 1, 1.6, 1e-4)):
+        with pytest.raises(SafetyLimitError):
+            rig.driver.pulse(rig.permit(action))
+    assert [pulse[2] for pulse in rig.board.pulses] == [b"4.000000", b"1.500000"]
 
 
 @given(

@@ -7,6 +7,7 @@ import pytest
 from app.config.limits import ChipLimits, DeviceLimits, StimulationLimits
 from app.core.spikes import Provenance
 from app.safety.audit import AuditRow
+from app.safety.dose import Dose
 from app.safety.gate import Gate
 from app.safety.leases import Lease, LeaseNeed, link_lease
 from app.safety.profiles import ChipProfile, DeviceArrayProfile, StimulatorProfile
@@ -72,6 +73,8 @@ class Rig:
         self.now_ns = START
         self.rows: list[AuditRow] = []
         self.inputs: list[tuple[str, dict[str, object], int]] = []
+        self.doses: list[tuple[int, int, tuple[Dose, ...]]] = []
+        self.trips: list[str] = []
         self.profiles = {p.name: p for p in profiles or (stimulator(), array(), chip())}
         self.gate = Gate(
             site,
@@ -80,6 +83,8 @@ class Rig:
             lambda: self.now_ns,
             self.rows.append,
             lambda kind, body, now_ns: self.inputs.append((kind, body, now_ns)),
+            lambda *dose: self.doses.append(dose),
+            self.trips.append,
         )
         self.leases = leases
 

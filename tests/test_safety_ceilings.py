@@ -25,6 +25,7 @@ def test_defaults_may_be_in_force_and_every_number_has_a_ceiling(kind):
         "reason",
         "confirmed_by",
         "is_positive_raising",
+        "allows_positive_first",
     }
 
 
@@ -69,6 +70,21 @@ def test_tighter_than_the_default_needs_nothing(kind, ceiling):
     assert check_limits(kind(**{ceiling.field: tighter})) == []
 
 
+def test_a_positive_first_phase_needs_a_reason_and_a_name():
+    assert "allows_positive_first" in check_limits(StimulationLimits(allows_positive_first=True))[0]
+    assert "positive" in check_limits(StimulationLimits(allows_positive_first="no"))[0]
+    assert check_limits(StimulationLimits(allows_positive_first=True, **SIGNED)) == []
+
+
+@pytest.mark.parametrize("compliance_a", [0.0, -1e-6, 100.001e-6, math.nan, math.inf])
+def test_a_compliance_beyond_the_device_s_is_refused(compliance_a):
+    sentences = check_profile(array(compliance_a=compliance_a))
+    assert len(sentences) == 2
+    assert "smu, device m1: compliance" in sentences[0]
+    assert check_profile(array(compliance_a=100e-6)) == []
+    assert check_profile(array(compliance_a=None)) == []
+
+
 def test_a_range_without_inside_is_refused():
     limits = DeviceLimits(window_min_ohm=2e5, window_max_ohm=1e5)
     assert "window_min_ohm" in check_limits(limits)[0]
@@ -105,7 +121,6 @@ def test_the_version_of_the_limits_changes_with_everything_that_verdicts_depend_
 
     base = version(stimulator(), array(), chip())
     assert version(chip(), array(), stimulator()) == base
-    assert version(stimulator(), array(spent_pulses={DEVICE: 9}), chip()) == base
     others = [
         version(stimulator(electrode_area_um2=700.0), array(), chip()),
         version(stimulator(accepts_simulated=True), array(), chip()),
@@ -115,6 +130,7 @@ def test_the_version_of_the_limits_changes_with_everything_that_verdicts_depend_
         version(stimulator(), array(devices={DEVICE: ("m1", DeviceLimits())}), chip()),
         version(stimulator(), array(devices={DeviceAddress(9, 9): ("m1", DeviceLimits())}), chip()),
         version(stimulator(), array(read_voltage_v=0.1), chip()),
+        version(stimulator(), array(compliance_a=1e-5), chip()),
         version(stimulator(), array(), chip(neurons=(7,))),
         version(stimulator(), array(), chip(limits=ChipLimits(max_per_second=3))),
     ]

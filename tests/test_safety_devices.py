@@ -11,7 +11,7 @@ from app.safety.device_limits import LOWER, RAISE, DeviceArrayJudge, direction_o
 from app.safety.requests import CauseKind, RefusalReason
 from drivers.permit import DriveNeuron, PulseDevice, Stimulate
 from drivers.smu.protocol import DeviceAddress
-from tests.test_gate_rig import DEVICE, MS, SECOND, armed_rig, array, chip
+from tests.test_gate_rig import DEVICE, MS, SECOND, Rig, armed_rig, array, chip
 
 RULE = {"kind": CauseKind.RULE, "age_bound_ns": None, "deadline_ns": None}
 
@@ -177,8 +177,12 @@ def test_faulty_callers_are_told():
 
 def test_budget_counts_earlier_sessions_and_shows_what_is_spent():
     limits = DeviceLimits(budget_pulses=10)
-    profile = array(devices={DEVICE: ("m1", limits)}, spent_pulses={DEVICE: 8})
-    rig = armed_rig(profile)
+    rig = Rig(array(devices={DEVICE: ("m1", limits)}))
+    rig.gate.note_past("smu", "m1", -5, 8, 0.0)
+    rig.gate.note_past("smu", "another", -4, 5, 0.0)
+    rig.gate.boot_done(rig.now_ns)
+    assert rig.arm() is None
+    rig.read()
     for _ in range(2):
         assert rig.reason(pulse(), **RULE) is None
         rig.now_ns += 10 * MS
@@ -193,9 +197,22 @@ def test_budget_counts_earlier_sessions_and_shows_what_is_spent():
     )
 
 
-@pytest.mark.parametrize("spent", [-100, math.nan])
-def test_a_senseless_life_count_permits_nothing(spent):
-    assert armed_rig(array(spent_pulses={DEVICE: spent})).reason(pulse(), **RULE) is not None
+@pytest.mark.parametrize(
+    ("instrument", "n_pulses", "charge_c"),
+    [("smu", -1, 0.0), ("smu", math.nan, 0.0), ("mea", 1, -1.0), ("mea", 1, math.nan),
+     ("mea", 1, math.inf), ("nothing", 1, 0.0)],
+)  # fmt: skip
+def test_a_senseless_past_is_refused(instrument, n_pulses, charge_c):
+    rig = Rig()
+    with pytest.raises(ValueError, match="earlier session"):
+        rig.gate.note_past(instrument, "m1", 0, n_pulses, charge_c)
+
+
+def test_the_past_is_told_before_the_boot_is_done():
+    rig = armed_rig()
+    with pytest.raises(ValueError, match="earlier session"):
+        rig.gate.note_past("smu", "m1", 0, 1, 0.0)
+    Rig().gate.note_past("chip", "7", 0, 1, 0.0)
 
 
 def test_a_live_array_takes_simulated_causes():

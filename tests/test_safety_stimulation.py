@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from app.config.limits import StimulationLimits
@@ -11,7 +12,7 @@ from app.safety.stimulation_limits import judge_pattern
 from app.safety.stimulator_judge import StimulatorJudge
 from drivers.mea.protocol import Pattern
 from drivers.permit import DriveNeuron, Permit, Stimulate
-from tests.test_gate_rig import MS, PULSE, SECOND, armed_rig, stimulator
+from tests.test_gate_rig import MS, PULSE, SECOND, START, Rig, armed_rig, stimulator
 
 AREA_UM2 = 100_000.0
 LIMITS = StimulationLimits()
@@ -260,8 +261,140 @@ def test_hour_dose():
     for _ in range(3):
         assert rig.reason(Stimulate(1)) is None
         rig.pass_time(10 * SECOND)
-    assert rig.reason(Stimulate(1)) is RefusalReason.DOSE
+    assert rig.reason(Stimulate(1)) is RefusalReason.HOUR_DOSE
     assert rig.reason(Stimulate(2)) is None
+
+
+def test_day_dose():
+    rig = limited(max_triggers_per_day=3)
+    for _ in range(3):
+        assert rig.reason(Stimulate(1)) is None
+        jump(rig, 2 * 3600 * SECOND)
+    assert rig.reason(Stimulate(1)) is RefusalReason.DAY_DOSE
+    # The first trigger's bucket of a minute has left the day 24 h after its own end.
+    jump(rig, 18 * 3600 * SECOND + 60 * SECOND)
+    assert rig.reason(Stimulate(1)) is None
+
+
+def jump(rig, ns):
+    """Let much time pass at once: the arming trips, and is given anew."""
+    rig.now_ns += ns
+    rig.gate.tick(rig.now_ns)
+    assert rig.gate.acknowledge_trip("ada", rig.now_ns) is None
+    assert rig.arm() is None
+
+
+@pytest.mark.parametrize(
+    ("field", "reason"),
+    [
+        ("max_charge_per_hour_c", RefusalReason.HOUR_DOSE),
+        ("max_charge_per_day_c", RefusalReason.DAY_DOSE),
+    ],
+)
+def test_charge_in_an_hour_and_a_day(field, reason):
+    # 0.4 nC each: three are 1.2 nC, exactly the limit.
+    rig = limited(**{field: 1.2e-9})
+    for _ in range(3):
+        assert rig.reason(Stimulate(1)) is None
+        rig.pass_time(SECOND)
+    refusal = rig.ask(Stimulate(1))
+    assert refusal.reason is reason
+    assert f"1.6 nC in {reason.split()[0].replace('hour', 'an hour').replace('day', 'a day')}" in (
+        refusal.sentence
+    )
+    assert rig.reason(Stimulate(2)) is None
+
+
+@pytest.mark.parametrize(
+    ("limits", "n_pulses", "charge_c", "reason"),
+    [
+        ({"max_triggers_per_hour": 5}, 5, 0.0, RefusalReason.HOUR_DOSE),
+        ({"max_triggers_per_day": 5}, 5, 0.0, RefusalReason.DAY_DOSE),
+        ({"max_charge_per_hour_c": 1e-9}, 1, 0.7e-9, RefusalReason.HOUR_DOSE),
+        ({"max_charge_per_day_c": 1e-9}, 1, 0.7e-9, RefusalReason.DAY_DOSE),
+    ],
+)
+def test_earlier_sessions_count(limits, n_pulses, charge_c, reason):
+    def after(past):
+        rig = Rig(stimulator(limits=StimulationLimits(**limits)))
+        for n, c in past:
+            rig.gate.note_past("mea", "A-000", START - SECOND, n, c)
+        rig.gate.note_past("mea", "unused", START - SECOND, 1000, 1e-3)
+        rig.gate.boot_done(rig.now_ns)
+        assert rig.arm() is None
+        return rig.reason(Stimulate(1))
+
+    assert after([(n_pulses - 1, charge_c / 2)]) is None
+    assert after([(n_pulses - 1, charge_c / 2), (1, charge_c / 2)]) is reason
+
+
+def test_duty_is_the_time_in_which_current_flows():
+    # 0.4 ms each; the gap between the phases does not count.
+    pulse = replace(PULSE, interphase_s=1e-3)
+    limits = StimulationLimits(max_duty=0.0012)
+    rig = armed_rig(stimulator(patterns={1: Pattern(1, ("A-000",), pulse)}, limits=limits))
+    for _ in range(3):
+        assert rig.reason(Stimulate(1), kind=CauseKind.OPERATOR) is None
+        rig.now_ns += 10 * MS
+    refusal = rig.ask(Stimulate(1), kind=CauseKind.OPERATOR)
+    assert refusal.reason is RefusalReason.DUTY
+    assert "1.6 ms in a second, allowed 1.2 ms (max_duty)" in refusal.sentence
+    rig.pass_time(SECOND - 30 * MS)
+    assert rig.reason(Stimulate(1), kind=CauseKind.OPERATOR) is None
+
+
+def test_residual_charge_adds_up_whatever_its_sign():
+    # 1 % of 0.4 nC each way: 4 pC a trigger.
+    limits = StimulationLimits(max_residual_charge_c=12e-12)
+    patterns = {
+        1: Pattern(1, ("A-000",), replace(PULSE, second_duration_s=202e-6)),
+        2: Pattern(2, ("A-001",), replace(PULSE, second_duration_s=198e-6)),
+    }
+    for pattern in (1, 2):
+        rig = armed_rig(stimulator(patterns=patterns, limits=limits))
+        for _ in range(3):
+            assert rig.reason(Stimulate(pattern)) is None
+            rig.pass_time(SECOND)
+        assert rig.reason(Stimulate(pattern)) is RefusalReason.RESIDUAL
+        rig.pass_time(7 * SECOND - 1)
+        assert rig.reason(Stimulate(pattern)) is RefusalReason.RESIDUAL
+        rig.pass_time(1)
+        assert rig.reason(Stimulate(pattern)) is None
+
+
+def test_shannon_binds_large_electrodes():
+    # 3 nC on 10 um: k = 1.06 (safety.md); 1 uC on 1 mm2 is k = 2.0.
+    loose = StimulationLimits(
+        max_current_a=1e-3, max_charge_per_phase_c=1e-6, max_charge_density_c_per_m2=40.0
+    )
+    pulse = both(amplitude_a=1e-3, duration_s=1e-3)
+    assert verdict(loose, area_um2=1e6, **pulse) is RefusalReason.SHANNON
+    k = math.log10(1.0 * 1.0 / 0.05)  # 1 uC on 5 mm2
+    assert verdict(loose, area_um2=5e6, **pulse) is None
+    exact = replace_limits(loose, max_shannon_k=k + 1e-12)
+    assert verdict(exact, area_um2=5e6, **pulse) is None
+    assert verdict(replace_limits(loose, max_shannon_k=k - 1e-12), area_um2=5e6, **pulse) is (
+        RefusalReason.SHANNON
+    )
+    small = replace_limits(loose, max_shannon_k=1.07)
+    assert verdict(small, area_um2=78.5, **both(amplitude_a=3e-6, duration_s=1e-3)) is None
+    smaller = replace_limits(loose, max_shannon_k=1.05)
+    assert verdict(smaller, area_um2=78.5, **both(amplitude_a=3e-6, duration_s=1e-3)) is (
+        RefusalReason.SHANNON
+    )
+
+
+def replace_limits(limits, **changes):
+    return msgspec.structs.replace(limits, **changes)
+
+
+@pytest.mark.parametrize("first", [False, None, 0, "yes"])
+def test_positive_first_only_where_it_is_allowed(first):
+    assert verdict(is_negative_first=first) is RefusalReason.POLARITY
+    assert verdict(StimulationLimits(allows_positive_first=True), is_negative_first=first) is None
+    assert verdict(StimulationLimits(allows_positive_first="yes"), is_negative_first=first) is (
+        RefusalReason.POLARITY
+    )
 
 
 def test_refused_triggers_do_not_count():

@@ -29,8 +29,14 @@ class StimulationLimits(_Limits, frozen=True, kw_only=True):
     max_current_a: Positive = 3e-6
     max_charge_per_phase_c: Positive = 3e-9
     max_charge_density_c_per_m2: Positive = 1.0
+    max_shannon_k: NotNegative = 1.5
+    """log10(charge in uC x density in uC/cm2) of one phase; binds on large electrodes only."""
     max_imbalance: Fraction = 0.01
     """Charge of both phases together, as a fraction of the first phase's."""
+    max_residual_charge_c: NotNegative = 0.5e-9
+    """Sum of what the phases of one electrode's pulses leave behind, in any sliding 10 s."""
+    allows_positive_first: bool = False
+    """Pulses may begin with the anodic phase, which corrodes titanium nitride."""
     min_phase_s: Positive = 20e-6
     max_phase_s: Positive = 1e-3
     max_pulses_per_trigger: Count = 10
@@ -43,7 +49,13 @@ class StimulationLimits(_Limits, frozen=True, kw_only=True):
     """PSP-caused triggers of all electrodes together in any sliding second."""
     min_interval_s: NotNegative = 5e-3
     """Between two triggers of the same electrode."""
+    max_duty: Fraction = 0.01
+    """Part of any sliding second in which current may flow through an electrode."""
     max_triggers_per_hour: Count = 200_000
+    max_triggers_per_day: Count = 1_000_000
+    max_charge_per_hour_c: Positive = 100e-6
+    """First phases' charge of one electrode; hour and day reach back into earlier sessions."""
+    max_charge_per_day_c: Positive = 500e-6
     max_queue: Count = 8
     """Requests that may wait for the instrument; more are refused."""
 
@@ -53,6 +65,10 @@ class DeviceLimits(_Limits, frozen=True, kw_only=True):
 
     max_amplitude_v: Positive = 1.5
     max_read_v: Positive = 0.2
+    max_forming_v: Positive = 4.0
+    """A forming pulse, possible only under an arm of its own that names the device."""
+    max_compliance_a: Positive = 100e-6
+    """Largest current limit that an instrument which has one may be set to."""
     min_width_s: Positive = 100e-9
     max_width_s: Positive = 10e-3
     min_interval_s: NotNegative = 1e-3
@@ -63,6 +79,7 @@ class DeviceLimits(_Limits, frozen=True, kw_only=True):
     window_max_ohm: Positive = 1e6
     """At or above it no further pulse that raises the resistance."""
     budget_pulses: Count = 1_000_000
+    """Pulses in the device's life, all sessions together."""
     is_positive_raising: bool = True
     """A positive pulse raises the resistance (the devices of 2020), or lowers it."""
 

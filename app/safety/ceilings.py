@@ -15,6 +15,8 @@ MAX_PATTERN_S = 1.0
 MIN_ELECTRODE_AREA_UM2 = 1.0
 MAX_ELECTRODE_AREA_UM2 = 1e7
 """10 mm2, far above any electrode of an array: a mistyped area must not hide a density."""
+MAX_FORMING_ARM_NS = 600 * 1_000_000_000
+"""Forming is watched: its own arm ends after 10 min at the latest."""
 MAX_ARMING_NS = 7 * 24 * 3600 * 1_000_000_000
 """Longest arming, for unattended mock soaks; a person's default is 60 min."""
 
@@ -47,7 +49,10 @@ STIMULATION_CEILINGS = (
     Ceiling("max_charge_per_phase_c", 100e-9, "C"),
     # 4 mC/cm2: below the 4.45 mC/cm2 found for TiN on the bench, the best material in the table.
     Ceiling("max_charge_density_c_per_m2", 40.0, "C/m2"),
+    # Damage was seen from 1.85 on.
+    Ceiling("max_shannon_k", 1.75, ""),
     Ceiling("max_imbalance", 0.05, ""),
+    Ceiling("max_residual_charge_c", 10e-9, "C"),
     Ceiling("min_phase_s", 1e-6, "s", is_floor=True),
     Ceiling("max_phase_s", 5e-3, "s"),
     Ceiling("max_pulses_per_trigger", 256, ""),
@@ -56,12 +61,18 @@ STIMULATION_CEILINGS = (
     Ceiling("max_remote_per_second", 500, ""),
     Ceiling("max_culture_remote_per_second", 500, ""),
     Ceiling("min_interval_s", 1e-3, "s", is_floor=True),
+    Ceiling("max_duty", 0.1, ""),
     Ceiling("max_triggers_per_hour", 3_600_000, ""),
+    Ceiling("max_triggers_per_day", 86_400_000, ""),
+    Ceiling("max_charge_per_hour_c", 10e-3, "C"),
+    Ceiling("max_charge_per_day_c", 100e-3, "C"),
     Ceiling("max_queue", 64, ""),
 )
 DEVICE_CEILINGS = (
     Ceiling("max_amplitude_v", 5.0, "V"),
     Ceiling("max_read_v", 1.0, "V"),
+    Ceiling("max_forming_v", 6.0, "V"),
+    Ceiling("max_compliance_a", 10e-3, "A"),
     Ceiling("min_width_s", 10e-9, "s", is_floor=True),
     Ceiling("max_width_s", 0.1, "s"),
     Ceiling("min_interval_s", 1e-4, "s", is_floor=True),
@@ -107,7 +118,17 @@ def check_limits(limits: Limits, who: str = "limits") -> list[str]:
                 f"{who}: {ceiling.field} {amount(value, ceiling.unit)} is looser than the default "
                 f"{amount(default, ceiling.unit)}; give reason and confirmed_by beside it"
             )
+    if _allows_positive_first(limits) and not is_signed:
+        sentences.append(
+            f"{who}: allows_positive_first is looser than the default false; "
+            "give reason and confirmed_by beside it"
+        )
     return sentences or _disordered(limits, who)
+
+
+def _allows_positive_first(limits: Limits) -> bool:
+    # Not a truth value: a text or a number in its place must not pass for false.
+    return isinstance(limits, StimulationLimits) and limits.allows_positive_first is not False
 
 
 def _beyond(who: str, ceiling: Ceiling, value: object) -> str:

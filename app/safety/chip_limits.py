@@ -1,5 +1,6 @@
 """What a silicon neuron may receive: no harm is possible, a runaway loop is."""
 
+from app.safety.dose import Dose
 from app.safety.profiles import ChipProfile
 from app.safety.rates import last_second
 from app.safety.requests import Refusal, RefusalReason
@@ -46,7 +47,7 @@ class ChipJudge:
                 f"{who}: weight code {event.weight_code}, allowed 0 to 255; "
                 "change what made the weight",
             )
-        n_then = self._seconds[event.neuron].count(now_ns) + 1
+        n_then = self._seconds[event.neuron].total(now_ns) + 1
         if not (1 <= n_then <= self.profile.limits.max_per_second):
             return Refusal(
                 RefusalReason.RATE,
@@ -55,9 +56,13 @@ class ChipJudge:
             )
         return None
 
-    def count(self, action: Action, *, is_spike_caused: bool, now_ns: int) -> None:
-        """Count a permitted event."""
+    def count(self, action: Action, *, is_spike_caused: bool, now_ns: int) -> tuple[Dose, ...]:
+        """Count a permitted event; a silicon neuron keeps no dose."""
         self._seconds[self._event(action).neuron].add(now_ns)
+        return ()
+
+    def count_past(self, target: str, time_ns: int, n_pulses: int, charge_fc: int) -> None:
+        """Count nothing: what a silicon neuron received earlier does not matter."""
 
     def _event(self, action: Action) -> DriveNeuron:
         if not isinstance(action, DriveNeuron):

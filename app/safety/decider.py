@@ -14,10 +14,14 @@ from app.core.spikes import Provenance
 from app.safety.audit import AuditChain, AuditKind, AuditRow
 from app.safety.chip_limits import ChipJudge
 from app.safety.device_limits import DeviceArrayJudge
+from app.safety.dose import Dose
+from app.safety.forming import judge_forming_arm
 from app.safety.inputs import (
+    ArmForming,
     DeliveryReported,
     Freeze,
     GateInput,
+    PastDose,
     ReadingNoted,
     RequestMade,
     Unfreeze,
@@ -40,10 +44,12 @@ from app.safety.requests import (
     Request,
     is_spike_caused,
 )
-from app.safety.state import Arming
+from app.safety.state import Arming, GateState, StateInput
 from app.safety.stimulator_judge import StimulatorJudge
 from drivers.permit import Action
 from drivers.smu.protocol import DeviceAddress
+
+DeviceInput = ReadingNoted | Freeze | Unfreeze
 
 MAX_UNREPORTED = 1000
 """Permits whose delivery nobody has reported; older ones are given up and counted."""
@@ -67,8 +73,11 @@ class ActuatorJudge(Protocol):
     ) -> Refusal | None:
         """Return why it may not be done now, or None; asked for known targets only."""
 
-    def count(self, action: Action, *, is_spike_caused: bool, now_ns: int) -> None:
-        """Count what was permitted."""
+    def count(self, action: Action, *, is_spike_caused: bool, now_ns: int) -> tuple[Dose, ...]:
+        """Count what was permitted; return what it gives to whom."""
+
+    def count_past(self, target: str, time_ns: int, n_pulses: int, charge_fc: int) -> None:
+        """Count what earlier sessions gave to a target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +99,8 @@ class Decision:
     permitted: Permitted | None = None
     row: AuditRow | None = None
     """To be written before anybody acts on the decision."""
+    doses: tuple[Dose, ...] = ()
+    """What the permit gives to electrodes or devices."""
 
 
 class Decider:
@@ -141,18 +152,40 @@ class Decider:
                 return self._request(event, now_ns)
             case DeliveryReported():
                 return self._delivery(event, now_ns)
-            case ReadingNoted():
-                array, address = self._array(event)
-                array.note_reading(address, event.resistance_ohm)
-                return Decision()
-            case Freeze():
-                array, address = self._array(event)
-                array.freeze(address, event.direction, event.reason)
-                return Decision()
-            case Unfreeze():
-                return Decision(refusal=self._unfreeze(event))
             case _:
-                return Decision(refusal=self.arming.apply(event, now_ns))
+                return Decision(refusal=self._change(event, now_ns))
+
+    def _change(
+        self, event: StateInput | DeviceInput | ArmForming | PastDose, now_ns: int
+    ) -> Refusal | None:
+        match event:
+            case ReadingNoted() | Freeze() | Unfreeze():
+                return self._device_input(event)
+            case ArmForming():
+                return self._arm_forming(event, now_ns)
+            case PastDose():
+                judge = self._judges[event.instrument]
+                judge.count_past(event.target, event.time_ns, event.n_pulses, event.charge_fc)
+                return None
+        refusal = self.arming.apply(event, now_ns)
+        if self.arming.state is not GateState.ARMED:
+            for array in self.arrays.values():
+                array.forming = None
+        return refusal
+
+    def _device_input(self, event: DeviceInput) -> Refusal | None:
+        if isinstance(event, Unfreeze):
+            return self._unfreeze(event)
+        array, address = self._array(event)
+        if isinstance(event, ReadingNoted):
+            array.note_reading(address, event.resistance_ohm)
+        else:
+            array.freeze(address, event.direction, event.reason)
+        return None
+
+    def knows_instrument(self, instrument: str) -> bool:
+        """Say whether an instrument can be asked to move something."""
+        return instrument in self._judges
 
     def knows_device(self, instrument: str, address: DeviceAddress) -> bool:
         """Say whether an instrument has a device at an address."""
@@ -187,6 +220,16 @@ class Decider:
             why = "no such device"
         return Refusal(RefusalReason.UNKNOWN_TARGET, f"{who}: {why}; look at the frozen list")
 
+    def _arm_forming(self, event: ArmForming, now_ns: int) -> Refusal | None:
+        devices = {name: frozenset(array.profile.devices) for name, array in self.arrays.items()}
+        self.arming.expire(now_ns)
+        ruling = judge_forming_arm(event, self.arming, devices, now_ns)
+        if isinstance(ruling, Refusal):
+            return ruling
+        for name, array in self.arrays.items():
+            array.forming = ruling if name == ruling.instrument else None
+        return None
+
     def _request(self, made: RequestMade, now_ns: int) -> Decision:
         self.n_requests += 1
         number = self.n_requests
@@ -197,7 +240,7 @@ class Decider:
             self.n_refusals[ruling.reason] += 1
             self.last_refusal = ruling.sentence
             return Decision(refusal=ruling, row=row)
-        self._judges[ruling.instrument].count(
+        doses = self._judges[ruling.instrument].count(
             ruling.action,
             is_spike_caused=is_spike_caused(ruling.cause, self.site),
             now_ns=now_ns,
@@ -207,7 +250,7 @@ class Decider:
         # Without an arming's end (impossible here) the permit would be stillborn, not eternal.
         until_ns = self.arming.expires_ns or now_ns
         permitted = Permitted(number, ruling.instrument, ruling.action, until_ns)
-        return Decision(permitted=permitted, row=row)
+        return Decision(permitted=permitted, row=row, doses=doses)
 
     def _rule(
         self, instrument: str, read: tuple[Request, int] | Refusal, now_ns: int

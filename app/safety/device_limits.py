@@ -1,6 +1,8 @@
 """What a memristor may receive, and when: one array's readings, counters and frozen directions."""
 
 from app.config.limits import DeviceLimits
+from app.safety.dose import Dose
+from app.safety.forming import FormingArm
 from app.safety.profiles import DeviceArrayProfile
 from app.safety.quantity import amount
 from app.safety.rates import last_second
@@ -23,10 +25,10 @@ class _Device:
 
     __slots__ = ("frozen", "last_ns", "limits", "n_spent", "name", "resistance_ohm", "second")
 
-    def __init__(self, name: str, limits: DeviceLimits, n_spent: int) -> None:
+    def __init__(self, name: str, limits: DeviceLimits) -> None:
         self.name = name
         self.limits = limits
-        self.n_spent = n_spent
+        self.n_spent = 0
         self.resistance_ohm: float | None = None
         self.last_ns: int | None = None
         self.second = last_second()
@@ -42,9 +44,9 @@ class DeviceArrayJudge:
 
     def __init__(self, profile: DeviceArrayProfile) -> None:
         self.profile = profile
+        self.forming: FormingArm | None = None
         self._devices = {
-            address: _Device(name, limits, profile.spent_pulses.get(address, 0))
-            for address, (name, limits) in profile.devices.items()
+            address: _Device(name, limits) for address, (name, limits) in profile.devices.items()
         }
 
     def knows(self, address: DeviceAddress) -> bool:
@@ -77,6 +79,10 @@ class DeviceArrayJudge:
             (device.name, address, device.n_spent) for address, device in self._devices.items()
         )
 
+    def budget(self, address: DeviceAddress) -> int:
+        """Return how many pulses a device may receive in its life."""
+        return self._devices[address].limits.budget_pulses
+
     @property
     def refuses_simulated(self) -> bool:
         """Say False: simulated spikes harm no memristor, its limits hold for every cause."""
@@ -87,8 +93,9 @@ class DeviceArrayJudge:
         if not isinstance(action, PulseDevice) or _address(action) not in self._devices:
             return repr(action)
         name = self._devices[_address(action)].name
+        word = "forming pulse" if action.is_forming else "pulse"
         return (
-            f"pulse on {name} ({action.wordline}, {action.bitline}): "
+            f"{word} on {name} ({action.wordline}, {action.bitline}): "
             f"{amount(action.amplitude_v, 'V')}, {amount(action.width_s, 's')}"
         )
 
@@ -106,9 +113,16 @@ class DeviceArrayJudge:
     def refuse(
         self, action: Action, *, is_spike_caused: bool, queue_length: int, now_ns: int
     ) -> Refusal | None:
-        """Return why this pulse may not be applied now, or None. All causes are equal here."""
+        """Return why this pulse may not be applied now, or None."""
         pulse, device = self._find(action)
         who = f"{self.profile.name}, device {device.name}"
+        if pulse.is_forming:
+            return (
+                self._no_forming_arm(who, _address(pulse), now_ns, is_spike_caused=is_spike_caused)
+                or _shape(who, pulse, device.limits)
+                or _pace(who, device, now_ns)
+                or _budget(who, device)
+            )
         direction = direction_of(pulse.amplitude_v, device.limits)
         return (
             _shape(who, pulse, device.limits)
@@ -118,13 +132,39 @@ class DeviceArrayJudge:
             or _budget(who, device)
         )
 
-    def count(self, action: Action, *, is_spike_caused: bool, now_ns: int) -> None:
+    def count(self, action: Action, *, is_spike_caused: bool, now_ns: int) -> tuple[Dose, ...]:
         """Count a permitted pulse and void the reading before it."""
         _, device = self._find(action)
         device.last_ns = now_ns
         device.second.add(now_ns)
         device.n_spent += 1
         device.resistance_ohm = None
+        return (Dose(self.profile.name, device.name, 1, 0.0),)
+
+    def count_past(self, target: str, time_ns: int, n_pulses: int, charge_fc: int) -> None:
+        """Count pulses of earlier sessions against a device's budget."""
+        for device in self._devices.values():
+            if device.name == target:
+                device.n_spent += n_pulses
+
+    def _no_forming_arm(
+        self, who: str, address: DeviceAddress, now_ns: int, *, is_spike_caused: bool
+    ) -> Refusal | None:
+        # A form of its own: no reading and no window binds, the device has no state yet.
+        arm = self.forming
+        if is_spike_caused:
+            found = "a forming pulse that a spike or another site asks for"
+        elif arm is None or arm.address != address:
+            found = "a forming pulse without a forming arm that names this device"
+        elif not (now_ns < arm.until_ns):
+            found = f"a forming pulse after the end of the forming arm of {arm.who}"
+        else:
+            return None
+        return Refusal(
+            RefusalReason.FORMING,
+            f"{who}: {found}, allowed are an operator's pulses under an arm for this device; "
+            "arm its forming",
+        )
 
     def _find(self, action: Action) -> tuple[PulseDevice, _Device]:
         if not isinstance(action, PulseDevice):
@@ -137,11 +177,13 @@ def _address(action: PulseDevice) -> DeviceAddress:
 
 
 def _shape(who: str, pulse: PulseDevice, limits: DeviceLimits) -> Refusal | None:
-    if not (0 < abs(pulse.amplitude_v) <= limits.max_amplitude_v):
+    field = "max_forming_v" if pulse.is_forming else "max_amplitude_v"
+    max_v: float = getattr(limits, field)
+    if not (0 < abs(pulse.amplitude_v) <= max_v):
         return Refusal(
             RefusalReason.AMPLITUDE,
             f"{who}: pulse of {amount(pulse.amplitude_v, 'V')}, allowed up to "
-            f"+-{amount(limits.max_amplitude_v, 'V')} and not 0 (max_amplitude_v); "
+            f"+-{amount(max_v, 'V')} and not 0 ({field}); "
             "change the synapse's pulse in the experiment",
         )
     if not (limits.min_width_s <= pulse.width_s <= limits.max_width_s):
@@ -164,7 +206,7 @@ def _pace(who: str, device: _Device, now_ns: int) -> Refusal | None:
                 f"{who}: {amount(since_ns / 1e9, 's')} after the last pulse, allowed after "
                 f"{amount(limits.min_interval_s, 's')} (min_interval_s); ask less often",
             )
-    n_then = device.second.count(now_ns) + 1
+    n_then = device.second.total(now_ns) + 1
     if not (1 <= n_then <= limits.max_per_second):
         return Refusal(
             RefusalReason.RATE,

@@ -1,5 +1,6 @@
 """The Gate: the only place where a permit is made."""
 
+import math
 import threading
 from collections.abc import Callable, Iterable, Mapping
 
@@ -7,9 +8,12 @@ from app.core.clock import ClockNs
 from app.safety.audit import AuditRow, DeliveryOutcome
 from app.safety.decider import Decider, Decision
 from app.safety.device_limits import LOWER, RAISE
+from app.safety.dose import Dose
+from app.safety.electrode import femto
 from app.safety.inputs import (
     AcknowledgeTrip,
     Arm,
+    ArmForming,
     Block,
     BootDone,
     DeliveryReported,
@@ -18,6 +22,8 @@ from app.safety.inputs import (
     Freeze,
     GateInput,
     LeaseChange,
+    LimitsUntil,
+    PastDose,
     ReadingNoted,
     Tick,
     Trip,
@@ -41,6 +47,10 @@ OnAudit = Callable[[AuditRow], None]
 """Called under the Gate's lock, before the verdict is returned; hands over and returns at once."""
 OnInput = Callable[[str, dict[str, object], int], None]
 """Called under the lock with kind, body and time of each input, before it is decided upon."""
+OnDose = Callable[[int, int, tuple[Dose, ...]], None]
+"""Called under the lock, before `OnAudit`, with number and time of a permit and what it gives."""
+OnTrip = Callable[[str], None]
+"""Called under the lock with the reason when the Gate trips; hands over and returns at once."""
 
 
 class StopLatch:
@@ -60,8 +70,9 @@ class Gate:
     """Stands between every wish and every output of a site. Any thread may call anything.
 
     One lock; under it, each call becomes an input that is first handed to `on_input` and then
-    decided by the pure `Decider`. `on_input` and `on_audit` must not call the Gate. If either
-    raises, nothing is permitted, the Gate trips, and the exception goes on to the caller.
+    decided by the pure `Decider`. None of the callbacks may call the Gate. If `on_input`,
+    `on_dose` or `on_audit` raises, nothing is permitted, the Gate trips, and the exception goes on
+    to the caller.
 
     A trip, an emergency stop and a disarming first set a flag that drivers look at when they
     deliver, before they wait for the lock.
@@ -80,6 +91,8 @@ class Gate:
         clock_ns: ClockNs,
         on_audit: OnAudit,
         on_input: OnInput,
+        on_dose: OnDose | None = None,
+        on_trip: OnTrip | None = None,
     ) -> None:
         leases = tuple(leases)
         self.site = site
@@ -88,6 +101,8 @@ class Gate:
         self._clock_ns = clock_ns
         self._on_audit = on_audit
         self._on_input = on_input
+        self._on_dose = on_dose
+        self._on_trip = on_trip
         self._lock = threading.Lock()
         self._now_ns = 0
         self._latch = StopLatch()
@@ -234,6 +249,67 @@ class Gate:
         with self._lock:
             return self._apply(event, now_ns).refusal
 
+    def arm_forming(
+        self,
+        who: str,
+        reason: str,
+        instrument: str,
+        device: DeviceAddress,
+        now_ns: int,
+        expires_ns: int,
+        *,
+        is_operator: bool,
+    ) -> Refusal | None:
+        """Let one device be formed until `expires_ns`, while armed; return why not, or None.
+
+        It ends with the arming, and with the next device for which it is asked.
+        """
+        end = whole(expires_ns)
+        event = ArmForming(
+            who=text(who),
+            reason=text(reason),
+            instrument=text(instrument),
+            wordline=int(device.wordline),
+            bitline=int(device.bitline),
+            expires_ns=end if isinstance(end, int) else None,
+            is_operator=is_operator,
+        )
+        with self._lock:
+            self._note_lapses(now_ns)
+            return self._apply(event, now_ns).refusal
+
+    def note_past(
+        self, instrument: str, target: str, time_ns: int, n_pulses: int, charge_c: float
+    ) -> None:
+        """Tell what an electrode or device received before this session; in order of time.
+
+        `time_ns` is on this session's clock and lies before its start.
+
+        Raises ValueError once the Gate has booted, for an unknown instrument and for an amount
+        below 0.
+        """
+        is_known = self._decider.knows_instrument(instrument)
+        is_early = self._decider.arming.state is GateState.BOOT
+        if not (is_known and is_early and n_pulses >= 0 and 0 <= charge_c < math.inf):
+            raise ValueError(
+                f"{instrument}, {target}: {n_pulses} pulses and {charge_c:g} C of an earlier "
+                "session, allowed are positive amounts for a known instrument before boot is done"
+            )
+        event = PastDose(
+            instrument=text(instrument),
+            target=text(target),
+            time_ns=int(time_ns),
+            n_pulses=int(n_pulses),
+            charge_fc=femto(charge_c),
+        )
+        with self._lock:
+            self._apply(event, time_ns)
+
+    def set_limits_end(self, until_ns: int, now_ns: int) -> None:
+        """Permit no arming beyond `until_ns`: then the limits in force lose their signature."""
+        with self._lock:
+            self._apply(LimitsUntil(until_ns=min(int(until_ns), 2**62)), now_ns)
+
     def request(self, request: Request, now_ns: int, queue_length: int = 0) -> Verdict:
         """Decide upon one request; its audit row has been handed over when this returns.
 
@@ -285,18 +361,24 @@ class Gate:
         Threads read the clock before they get the lock: time is not let run backwards in here.
         """
         self._now_ns = max(self._now_ns, now_ns)
+        was_tripped = self._decider.arming.state is GateState.TRIPPED
         is_done = False
         try:
             self._on_input(*to_record(event), self._now_ns)
             decision = self._decider.apply(event, self._now_ns)
             if decision.row is not None:
+                if decision.doses and self._on_dose is not None:
+                    self._on_dose(decision.row.number, self._now_ns, decision.doses)
                 self._on_audit(decision.row)
             is_done = True
         finally:
             if not is_done:
                 self._stop_unheard(event)
-            if self._decider.arming.state is not GateState.ARMED:
+            arming = self._decider.arming
+            if arming.state is not GateState.ARMED:
                 self._latch.is_stopped = True
+            if arming.state is GateState.TRIPPED and not was_tripped and self._on_trip is not None:
+                self._on_trip(arming.reason)
         return decision
 
     def _stop_unheard(self, event: GateInput) -> None:

@@ -112,6 +112,34 @@ class Unfreeze(_Input, frozen=True, kw_only=True, tag="unfreeze"):
     who: str
 
 
+class ArmForming(_Input, frozen=True, kw_only=True, tag="arm forming"):
+    """Somebody asks for leave to form one device."""
+
+    who: str
+    reason: str
+    instrument: str
+    wordline: int
+    bitline: int
+    expires_ns: int | None
+    is_operator: bool
+
+
+class PastDose(_Input, frozen=True, kw_only=True, tag="past dose"):
+    """What a target received in earlier sessions, up to `time_ns` of this session's clock."""
+
+    instrument: str
+    target: str
+    time_ns: int
+    n_pulses: int
+    charge_fc: int
+
+
+class LimitsUntil(_Input, frozen=True, kw_only=True, tag="limits until"):
+    """The limits in force are signed up to this time; no arming goes beyond it."""
+
+    until_ns: int
+
+
 class StimulateBody(_Input, frozen=True, kw_only=True, tag="stimulate"):
     """`drivers.permit.Stimulate` as recorded."""
 
@@ -125,6 +153,7 @@ class PulseBody(_Input, frozen=True, kw_only=True, tag="pulse"):
     bitline: Whole
     amplitude_v: Real
     width_s: Real
+    is_forming: bool | str = False
 
 
 class DriveBody(_Input, frozen=True, kw_only=True, tag="drive"):
@@ -179,6 +208,9 @@ GateInput = (
     | Unfreeze
     | RequestMade
     | DeliveryReported
+    | ArmForming
+    | PastDose
+    | LimitsUntil
 )
 
 
@@ -297,6 +329,7 @@ def _record_action(action: object) -> StimulateBody | PulseBody | DriveBody | Od
             bitline=whole(action.bitline),
             amplitude_v=real(action.amplitude_v),
             width_s=real(action.width_s),
+            is_forming=_truth(action.is_forming),
         )
     if isinstance(action, DriveNeuron):
         return DriveBody(neuron=whole(action.neuron), weight_code=whole(action.weight_code))
@@ -312,10 +345,15 @@ def _read_action(body: StimulateBody | PulseBody | DriveBody | OddBody) -> Actio
             bitline=int(body.bitline),
             amplitude_v=float(body.amplitude_v),
             width_s=float(body.width_s),
+            is_forming=body.is_forming is True,
         )
     if isinstance(body, DriveBody):
         return DriveNeuron(int(body.neuron), int(body.weight_code))
     raise TypeError(f"{body.text} is no action")
+
+
+def _truth(value: object) -> bool | str:
+    return value if isinstance(value, bool) else text(repr(value))
 
 
 def _whole_or_none(value: object) -> Whole | None:

@@ -1,7 +1,7 @@
 """What the Gate knows of each instrument that can move something."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import msgspec
 
@@ -12,6 +12,7 @@ from app.safety.ceilings import (
     MIN_ELECTRODE_AREA_UM2,
     check_limits,
 )
+from app.safety.quantity import amount
 from drivers.mea.protocol import Pattern
 from drivers.smu.protocol import DeviceAddress
 
@@ -39,8 +40,8 @@ class DeviceArrayProfile:
     devices: Mapping[DeviceAddress, tuple[str, DeviceLimits]]
     """Name and limits of each device."""
     read_voltage_v: float
-    spent_pulses: Mapping[DeviceAddress, int] = field(default_factory=dict)
-    """Pulses that a device received in earlier sessions; they count against its budget."""
+    compliance_a: float | None = None
+    """Current limit that the instrument is set to; None: it has none to set (ArC ONE)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,12 @@ def _check_device(profile: DeviceArrayProfile, name: str, limits: DeviceLimits) 
             f"{profile.name}, device {name}: read voltage {profile.read_voltage_v:g} V, allowed "
             f"up to {limits.max_read_v:g} V; lower read_voltage_v"
         )
+    compliance_a = profile.compliance_a
+    if compliance_a is not None and not (0 < compliance_a <= limits.max_compliance_a):
+        sentences.append(
+            f"{profile.name}, device {name}: compliance {amount(compliance_a, 'A')}, allowed up to "
+            f"{amount(limits.max_compliance_a, 'A')} (max_compliance_a); lower the compliance"
+        )
     return sentences
 
 
@@ -120,11 +127,12 @@ def _builtins(profile: ActuatorProfile) -> object:
             (address.wordline, address.bitline, name, limits)
             for address, (name, limits) in sorted(profile.devices.items())
         ]
-        return ["devices", profile.name, profile.provenance, profile.read_voltage_v, devices]
+        terms = (profile.read_voltage_v, profile.compliance_a)
+        return ["devices", profile.name, profile.provenance, *terms, devices]
     if isinstance(profile, StimulatorProfile):
         patterns = [pattern for _, pattern in sorted(profile.patterns.items())]
-        terms = (profile.electrode_area_um2, profile.accepts_simulated, profile.limits)
-        return ["stimulator", profile.name, profile.provenance, *terms, patterns]
+        rest = (profile.electrode_area_um2, profile.accepts_simulated, profile.limits, patterns)
+        return ["stimulator", profile.name, profile.provenance, *rest]
     if isinstance(profile, PlaybackProfile):
         return ["playback", profile.name]
     return ["chip", profile.name, profile.provenance, sorted(profile.neurons), profile.limits]

@@ -3,45 +3,52 @@
 from collections import deque
 
 
-class SlidingCount:
-    """Counts events in the last `window_ns`, half open: one exactly a window ago is outside.
+class SlidingSum:
+    """Sums amounts over the last `window_ns`, half open: one exactly a window ago is outside.
 
-    With `bucket_ns` above 1 events share buckets, to bound the memory of long windows; a bucket
-    counts until its last nanosecond has left the window, so the count errs high, never low.
-    Times must not decrease.
+    Amounts are whole numbers, so that what was added is taken away again exactly. With `bucket_ns`
+    above 1 they share buckets, to bound the memory of long windows; a bucket counts until its last
+    nanosecond has left the window, so the sum errs high, never low. Times must not decrease.
     """
 
     def __init__(self, window_ns: int, bucket_ns: int = 1) -> None:
         self._window_ns = window_ns
         self._bucket_ns = bucket_ns
         self._buckets: deque[tuple[int, int]] = deque()
-        self._n = 0
+        self._total = 0
 
-    def count(self, now_ns: int) -> int:
-        """Return how many events the window that ends now holds."""
+    def total(self, now_ns: int) -> int:
+        """Return the sum over the window that ends now."""
         while self._buckets and self._buckets[0][0] <= now_ns - self._window_ns:
-            self._n -= self._buckets.popleft()[1]
-        return self._n
+            self._total -= self._buckets.popleft()[1]
+        return self._total
 
-    def add(self, now_ns: int) -> None:
-        """Count one event."""
+    def add(self, now_ns: int, amount: int = 1) -> None:
+        """Add an amount, without one a single event."""
         last_ns = now_ns - now_ns % self._bucket_ns + self._bucket_ns - 1
-        n_here = 1
+        here = amount
         if self._buckets and self._buckets[-1][0] == last_ns:
-            n_here += self._buckets.pop()[1]
-        self._buckets.append((last_ns, n_here))
-        self._n += 1
+            here += self._buckets.pop()[1]
+        self._buckets.append((last_ns, here))
+        self._total += amount
 
 
 SECOND_NS = 1_000_000_000
-HOUR_NS = 3600 * SECOND_NS
+MINUTE_NS = 60 * SECOND_NS
+HOUR_NS = 60 * MINUTE_NS
+DAY_NS = 24 * HOUR_NS
 
 
-def last_second() -> SlidingCount:
-    """Return an exact count over one second."""
-    return SlidingCount(SECOND_NS)
+def last_second() -> SlidingSum:
+    """Return an exact sum over one second."""
+    return SlidingSum(SECOND_NS)
 
 
-def last_hour() -> SlidingCount:
-    """Return a count over one hour, in buckets of one second."""
-    return SlidingCount(HOUR_NS, SECOND_NS)
+def last_hour() -> SlidingSum:
+    """Return a sum over one hour, in buckets of one second."""
+    return SlidingSum(HOUR_NS, SECOND_NS)
+
+
+def last_day() -> SlidingSum:
+    """Return a sum over one day, in buckets of one minute."""
+    return SlidingSum(DAY_NS, MINUTE_NS)

@@ -13,6 +13,7 @@ from app.safety.inputs import (
     Disarm,
     EmergencyStop,
     LeaseChange,
+    LimitsUntil,
     Tick,
     Trip,
 )
@@ -21,7 +22,16 @@ from app.safety.quantity import amount
 from app.safety.requests import Refusal, RefusalReason
 
 StateInput = (
-    BootDone | Arm | Disarm | Trip | EmergencyStop | AcknowledgeTrip | LeaseChange | Block | Tick
+    BootDone
+    | Arm
+    | Disarm
+    | Trip
+    | EmergencyStop
+    | AcknowledgeTrip
+    | LeaseChange
+    | Block
+    | LimitsUntil
+    | Tick
 )
 
 
@@ -61,6 +71,7 @@ class Arming:
         self.stop_epoch = 0
         self.n_trips = 0
         self.is_by_program = False
+        self.limits_until_ns: int | None = None
         self.leases = {lease.name: lease for lease in leases}
         self.fresh: set[str] = set()
         self.blocks: dict[str, str] = {}
@@ -85,9 +96,15 @@ class Arming:
                 self._lease_change(event, now_ns)
             case Block():
                 self._block(event)
-            case Tick():
-                self.expire(now_ns)
+            case _:
+                self._time_input(event, now_ns)
         return None
+
+    def _time_input(self, event: LimitsUntil | Tick, now_ns: int) -> None:
+        if isinstance(event, LimitsUntil):
+            self.limits_until_ns = event.until_ns
+        else:
+            self.expire(now_ns)
 
     def is_overdue(self, now_ns: int) -> bool:
         """Say whether the arming has outlived its end."""
@@ -182,15 +199,21 @@ class Arming:
         return None
 
     def _refuse_expiry(self, event: Arm, now_ns: int) -> Refusal | None:
-        if event.expires_ns is not None:
-            length_ns = event.expires_ns - now_ns
-            if 0 < length_ns <= MAX_ARMING_NS:
-                return None
-            found = f"an arming for {amount(length_ns / 1e9, 's')}"
-        else:
-            found = "an arming without an end"
-        allowed = f"more than 0 and up to {MAX_ARMING_NS / 3600e9:g} h"
-        return self._refuse(RefusalReason.EXPIRY, found, allowed)
+        if event.expires_ns is None:
+            return self._refuse(RefusalReason.EXPIRY, "an arming without an end", "one with an end")
+        longest_ns = MAX_ARMING_NS
+        why = ""
+        if self.limits_until_ns is not None and self.limits_until_ns - now_ns < longest_ns:
+            longest_ns = self.limits_until_ns - now_ns
+            why = ", when the limits override expires"
+        length_ns = event.expires_ns - now_ns
+        if 0 < length_ns <= longest_ns:
+            return None
+        return self._refuse(
+            RefusalReason.EXPIRY,
+            f"an arming for {amount(length_ns / 1e9, 's')}",
+            f"more than 0 and up to {longest_ns / 3600e9:.4g} h{why}",
+        )
 
     def _refuse_blocks(self) -> Refusal | None:
         if not self.blocks:

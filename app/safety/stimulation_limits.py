@@ -11,6 +11,9 @@ from drivers.mea.protocol import CurrentPulse, Pattern
 _ROUNDING = 1 + 1e-9
 """Products of decimal fractions: 3 uA x 1 ms must not be above 3 nC by its last bit."""
 
+_UC_PER_CM2 = 100.0
+"""Of 1 C/m2."""
+
 _NUMBERS = (
     "first_amplitude_a",
     "first_duration_s",
@@ -34,7 +37,9 @@ def judge_pattern(
         or _current(where, pattern.pulse, limits)
         or _charge(where, pattern.pulse, limits)
         or _density(where, pattern.pulse, limits, electrode_area_um2)
+        or _shannon(where, pattern.pulse, limits, electrode_area_um2)
         or _balance(where, pattern.pulse, limits)
+        or _polarity(where, pattern.pulse, limits)
         or _width(where, pattern.pulse, limits)
         or _n_pulses(where, pattern.pulse, limits)
         or _n_electrodes(where, pattern, limits)
@@ -109,6 +114,33 @@ def _density(
             f"at most {limits.max_charge_density_c_per_m2:g} C/m2 (max_charge_density_c_per_m2)",
         )
     return None
+
+
+def _shannon(
+    where: str, pulse: CurrentPulse, limits: StimulationLimits, area_um2: float
+) -> Refusal | None:
+    """Judge k = log10(Q D), Q in uC and D in uC/cm2 per phase (Shannon 1992)."""
+    charge_c = max(pulse.first_charge_c, pulse.second_charge_c)
+    k = math.log10(charge_c * 1e6 * _per_m2(charge_c, area_um2) * _UC_PER_CM2)
+    if not (k <= limits.max_shannon_k):
+        return _refuse(
+            RefusalReason.SHANNON,
+            where,
+            f"{amount(charge_c, 'C')} on {area_um2:g} um2 is a Shannon k of {k:.4g}",
+            f"at most {limits.max_shannon_k:g} (max_shannon_k)",
+        )
+    return None
+
+
+def _polarity(where: str, pulse: CurrentPulse, limits: StimulationLimits) -> Refusal | None:
+    if pulse.is_negative_first is True or limits.allows_positive_first is True:
+        return None
+    return _refuse(
+        RefusalReason.POLARITY,
+        where,
+        "a pulse that begins with the positive phase",
+        "negative first (allows_positive_first)",
+    )
 
 
 def _balance(where: str, pulse: CurrentPulse, limits: StimulationLimits) -> Refusal | None:

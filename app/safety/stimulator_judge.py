@@ -3,30 +3,19 @@
 from collections.abc import Iterator
 
 from app.core.spikes import Provenance
+from app.safety.dose import Dose
+from app.safety.electrode import FEMTO, Electrode, Meter, dose_of
 from app.safety.profiles import StimulatorProfile
 from app.safety.quantity import amount
-from app.safety.rates import SlidingCount, last_hour, last_second
+from app.safety.rates import last_second
 from app.safety.requests import Refusal, RefusalReason
 from app.safety.stimulation_limits import describe_pattern, judge_pattern
 from drivers.mea.protocol import Pattern
 from drivers.permit import Action, Stimulate
 
 
-class _Electrode:
-    """What one electrode received lately."""
-
-    __slots__ = ("busy_until_ns", "hour", "last_ns", "remote", "second")
-
-    def __init__(self) -> None:
-        self.last_ns: int | None = None
-        self.busy_until_ns: int | None = None
-        self.second = last_second()
-        self.remote = last_second()
-        self.hour = last_hour()
-
-
 class StimulatorJudge:
-    """Judges requests to one amplifier; only what `count` is told enters the rates.
+    """Judges requests to one amplifier; only what `count` is told enters the sums.
 
     One trigger counts once for the culture and once for each of its electrodes. Not thread-safe.
     """
@@ -35,7 +24,7 @@ class StimulatorJudge:
         self.profile = profile
         self._patterns = dict(profile.patterns)
         self._electrodes = {
-            channel: _Electrode()
+            channel: Electrode()
             for pattern in self._patterns.values()
             for channel in pattern.channels
         }
@@ -76,24 +65,28 @@ class StimulatorJudge:
             judge_pattern(profile.name, pattern, profile.limits, profile.electrode_area_um2)
             or self._too_soon(pattern, now_ns)
             or self._too_many_at_once(pattern, now_ns)
-            or self._too_often(pattern, now_ns, is_spike_caused=is_spike_caused)
+            or self._too_much(pattern, now_ns, is_spike_caused=is_spike_caused)
             or self._too_long_a_queue(queue_length)
         )
 
-    def count(self, action: Action, *, is_spike_caused: bool, now_ns: int) -> None:
-        """Count a permitted trigger."""
+    def count(self, action: Action, *, is_spike_caused: bool, now_ns: int) -> tuple[Dose, ...]:
+        """Count a permitted trigger; return what it gives to each electrode."""
         pattern = self._pattern(action)
         end_ns = now_ns + round(pattern.pulse.duration_s * 1e9)
+        dose = dose_of(pattern.pulse)
         for channel in pattern.channels:
-            electrode = self._electrodes[channel]
-            electrode.last_ns = now_ns
-            electrode.busy_until_ns = end_ns
-            electrode.second.add(now_ns)
-            electrode.hour.add(now_ns)
-            if is_spike_caused:
-                electrode.remote.add(now_ns)
+            self._electrodes[channel].count(dose, end_ns, now_ns, is_spike_caused=is_spike_caused)
         if is_spike_caused:
             self._culture_remote.add(now_ns)
+        return tuple(
+            Dose(self.profile.name, channel, 1, dose.charge_fc / FEMTO)
+            for channel in pattern.channels
+        )
+
+    def count_past(self, target: str, time_ns: int, n_pulses: int, charge_fc: int) -> None:
+        """Count what an electrode received in earlier sessions; unused ones do not matter."""
+        if target in self._electrodes:
+            self._electrodes[target].count_past(time_ns, n_pulses, charge_fc)
 
     def _pattern(self, action: Action) -> Pattern:
         if not isinstance(action, Stimulate):
@@ -133,32 +126,30 @@ class StimulatorJudge:
             )
         return None
 
-    def _too_often(self, pattern: Pattern, now_ns: int, *, is_spike_caused: bool) -> Refusal | None:
-        for who, counter, limit, reason in self._counters(pattern, is_spike_caused=is_spike_caused):
-            n_then = counter.count(now_ns) + 1
-            if not (1 <= n_then <= limit):
+    def _too_much(self, pattern: Pattern, now_ns: int, *, is_spike_caused: bool) -> Refusal | None:
+        for who, meter in self._meters(pattern, is_spike_caused=is_spike_caused):
+            then = meter.total.total(now_ns) + meter.added
+            if not (0 <= then <= meter.limit):
                 return Refusal(
-                    reason,
-                    f"{who}: trigger {n_then}, allowed {limit} {_FIELDS[reason]}; ask less often",
+                    meter.reason,
+                    f"{who}: {_said(meter, then)} in {_WINDOWS[meter.reason]}, allowed "
+                    f"{_said(meter, meter.limit)} ({meter.field}); ask less often",
                 )
         return None
 
-    def _counters(
-        self, pattern: Pattern, *, is_spike_caused: bool
-    ) -> Iterator[tuple[str, SlidingCount, int, RefusalReason]]:
+    def _meters(self, pattern: Pattern, *, is_spike_caused: bool) -> Iterator[tuple[str, Meter]]:
         limits = self.profile.limits
         name = self.profile.name
+        dose = dose_of(pattern.pulse)
         for channel in pattern.channels:
-            who = f"{name}, electrode {channel}"
             electrode = self._electrodes[channel]
-            yield who, electrode.second, limits.max_per_second, RefusalReason.RATE
-            if is_spike_caused:
-                remote = limits.max_remote_per_second
-                yield who, electrode.remote, remote, RefusalReason.REMOTE_RATE
-            yield who, electrode.hour, limits.max_triggers_per_hour, RefusalReason.DOSE
+            for meter in electrode.meters(dose, limits, is_spike_caused=is_spike_caused):
+                yield f"{name}, electrode {channel}", meter
         if is_spike_caused:
-            culture = limits.max_culture_remote_per_second
-            yield name, self._culture_remote, culture, RefusalReason.CULTURE_RATE
+            field = "max_culture_remote_per_second"
+            reason = RefusalReason.CULTURE_RATE
+            limit = limits.max_culture_remote_per_second
+            yield name, Meter(self._culture_remote, 1, limit, "", 1.0, reason, field)
 
     def _too_long_a_queue(self, queue_length: int) -> Refusal | None:
         limit = self.profile.limits.max_queue
@@ -166,14 +157,21 @@ class StimulatorJudge:
             return Refusal(
                 RefusalReason.QUEUE,
                 f"{self.profile.name}: {queue_length} requests wait, allowed {limit} (max_queue); "
-                "the instrument is slower than its causes, ask less often",
+                "ask less often",
             )
         return None
 
 
-_FIELDS = {
-    RefusalReason.RATE: "in a second (max_per_second)",
-    RefusalReason.REMOTE_RATE: "from spikes in a second (max_remote_per_second)",
-    RefusalReason.CULTURE_RATE: "from spikes in a second (max_culture_remote_per_second)",
-    RefusalReason.DOSE: "in an hour (max_triggers_per_hour)",
+def _said(meter: Meter, value: int) -> str:
+    return amount(value * meter.scale, meter.unit) if meter.unit else f"{value} triggers"
+
+
+_WINDOWS = {
+    RefusalReason.RATE: "a second",
+    RefusalReason.REMOTE_RATE: "a second from spikes",
+    RefusalReason.CULTURE_RATE: "a second from spikes",
+    RefusalReason.DUTY: "a second",
+    RefusalReason.RESIDUAL: "10 s",
+    RefusalReason.HOUR_DOSE: "an hour",
+    RefusalReason.DAY_DOSE: "a day",
 }

@@ -26,10 +26,11 @@ def check_pulse(name: str, settings: ArcOneSettings, action: Action) -> PulseDev
     if not isinstance(action, PulseDevice):
         raise SafetyLimitError(f"{name}: {action!r} is no pulse; ask another instrument")
     check_device(name, settings, DeviceAddress(action.wordline, action.bitline))
-    if not (0 < abs(action.amplitude_v) <= settings.max_pulse_v):
+    max_v = settings.max_forming_v if action.is_forming is True else settings.max_pulse_v
+    if not (0 < abs(action.amplitude_v) <= max_v):
         raise SafetyLimitError(
             f"{name}: pulse of {action.amplitude_v!r} V, allowed up to "
-            f"+-{settings.max_pulse_v:g} V and not 0; choose a smaller pulse"
+            f"+-{max_v:g} V and not 0; choose a smaller pulse"
         )
     if not (settings.min_pulse_width_s <= action.width_s <= settings.max_pulse_width_s):
         raise SafetyLimitError(

@@ -43,6 +43,8 @@ class ArcOneSettings:
     """Ask the firmware version at `open`; old firmware lets us wait 2 s for nothing."""
     max_read_voltage_v: float = 0.5
     max_pulse_v: float = 1.5
+    max_forming_v: float = 0.0
+    """0: this rig forms nothing."""
     min_pulse_width_s: float = 100e-9
     max_pulse_width_s: float = 10e-3
 
@@ -68,6 +70,7 @@ class ArcOneSettings:
     def _ranges(self) -> tuple[tuple[str, float, float, float], ...]:
         return (
             ("max_read_voltage_v", self.max_read_voltage_v, 0.0, MAX_VOLTAGE_V),
+            ("max_forming_v", self.max_forming_v, 0.0, MAX_VOLTAGE_V),
             ("max_pulse_v", self.max_pulse_v, 0.0, MAX_VOLTAGE_V),
             ("max_pulse_width_s", self.max_pulse_width_s, MIN_PULSE_WIDTH_S, MAX_PULSE_WIDTH_S),
             ("min_pulse_width_s", self.min_pulse_width_s, MIN_PULSE_WIDTH_S, MAX_PULSE_WIDTH_S),
