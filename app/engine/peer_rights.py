@@ -10,7 +10,7 @@ from app.bridge.bodies import StreamInfo
 from app.config.experiment import Experiment
 from app.config.site import Peer, PeerRights
 from app.core.spikes import Provenance, SpikeRecords
-from app.safety.rates import SlidingCount, last_second
+from app.safety.rates import SlidingSum, last_second
 from drivers.permit import Action, DriveNeuron, Stimulate
 
 
@@ -53,7 +53,7 @@ class PspRights:
 
     site: str
     rights: PeerRights
-    _lately: SlidingCount = field(default_factory=last_second)
+    _lately: SlidingSum = field(default_factory=last_second)
 
     def why_not_reach(self, action: Action) -> str:
         """Say why a PSP of this peer may not do something here; empty if it may."""
@@ -70,7 +70,7 @@ class PspRights:
 
     def why_too_many(self, now_ns: int) -> str:
         """Count one PSP; say why it is one too many in this second, or nothing."""
-        if self._lately.count(now_ns) >= self.rights.max_psps_per_s:
+        if self._lately.total(now_ns) >= self.rights.max_psps_per_s:
             return (
                 f"more than {self.rights.max_psps_per_s} PSPs in a second over the link to "
                 f"site {self.site}; see may.max_psps_per_s in site.toml"
