@@ -13,6 +13,7 @@ from typing import Any
 
 from app.bridge import keys
 from app.config.check import check_experiment, check_site, check_together
+from app.config.electrode_map import map_conflicts
 from app.config.experiment import Experiment, experiment_hash
 from app.config.load import ConfigError, is_site_file, load_experiment, load_site, read_bounded
 from app.config.paths import certificate_file, peer_certificate_file
@@ -96,7 +97,7 @@ def check(arguments: argparse.Namespace) -> int:
             sites.append((path, load_site(path)))
         else:
             experiments.append(load_experiment(path))
-    conflicts = [c for _, site in sites for c in check_site(site)]
+    conflicts = [c for path, site in sites for c in (*check_site(site), *map_conflicts(path, site))]
     for experiment in experiments:
         _say(f"experiment {experiment.name!r}: {experiment_hash(experiment)}")
         conflicts += check_experiment(experiment)
@@ -292,7 +293,8 @@ def _certificate_warnings(path: Path, site: Site) -> list[str]:
 
 def _checked_site(path: Path) -> Site:
     site = load_site(path)
-    _refuse([f"{path}: {c}" for c in check_site(site) + _rig_conflicts([site])])
+    conflicts = [*check_site(site), *map_conflicts(path, site), *_rig_conflicts([site])]
+    _refuse([f"{path}: {c}" for c in conflicts])
     return site
 
 

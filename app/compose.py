@@ -373,7 +373,7 @@ class Composition:
         stream = self.streams[AMPLIFIER_STREAM]
         return Acquisition(
             amplifier,
-            Detector(stream_format, detector_settings(config)),
+            Detector(stream_format, detector_settings(config), config.bad_channels),
             electrode_use(config, stream_format.channel_names),
             stream=stream.stream,
             on_block=_ignore_block if raw_writer is None else raw_writer.offer,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from app.config.check_rights import rights_conflicts, site_rights_conflicts
 from app.config.experiment import Experiment, Synapse
-from app.config.site import IntanRhxAmplifier, PlaybackAmplifier, Site
+from app.config.site import Amplifier, IntanRhxAmplifier, PlaybackAmplifier, Site
 
 HEARTBEAT_S = 0.05
 """The freshness bound overstates a PSP's age by up to one heartbeat interval."""
@@ -172,8 +172,27 @@ def _amplifier_conflicts(site: Site) -> list[str]:
         sentences += _double(
             f"{where} two neurons are on channel", [n.channel for n in amplifier.neurons]
         )
+        sentences += _bad_channel_conflicts(amplifier, where)
         if isinstance(amplifier, IntanRhxAmplifier):
             sentences += _unknown_channels(amplifier, where)
+    return sentences
+
+
+def _bad_channel_conflicts(amplifier: Amplifier, where: str) -> list[str]:
+    """Nothing may rest on a channel that is excluded."""
+    bad = set(amplifier.bad_channels)
+    sentences = _double(f"{where} listed twice in bad_channels:", amplifier.bad_channels)
+    sentences += [
+        f"{where} neuron {neuron.neuron} is on channel {neuron.channel}, which is in bad_channels"
+        for neuron in amplifier.neurons
+        if neuron.channel in bad
+    ]
+    sentences += [
+        f"{where} pattern {pattern.pattern_id} uses channel {channel}, which is in bad_channels"
+        for pattern in amplifier.patterns
+        for channel in pattern.channels
+        if channel in bad
+    ]
     return sentences
 
 
@@ -184,6 +203,11 @@ def _unknown_channels(amplifier: IntanRhxAmplifier, where: str) -> list[str]:
         f"{where} neuron {neuron.neuron} is on channel {neuron.channel}, which is not in channels"
         for neuron in amplifier.neurons
         if neuron.channel not in known
+    ]
+    sentences += [
+        f"{where} bad channel {channel} is not in channels"
+        for channel in amplifier.bad_channels
+        if channel not in known
     ]
     sentences += [
         f"{where} pattern {pattern.pattern_id} uses channel {channel}, which is not in channels"

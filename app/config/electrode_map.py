@@ -12,8 +12,31 @@ import numpy as np
 import numpy.typing as npt
 
 from app.config.load import ConfigError, read_bounded
+from app.config.site import Amplifier, PlaybackAmplifier, Site
 
 MICROMETRES = {"um": 1.0, "mm": 1e3, "m": 1e6}
+
+
+def amplifier_positions_um(
+    site_file: Path, amplifier: Amplifier, channel_names: Sequence[str]
+) -> npt.NDArray[np.float64]:
+    """Return the places of an amplifier's electrodes as `read_positions_um`; nan without a map."""
+    if amplifier.probe is None:
+        return np.full((len(channel_names), 2), np.nan)
+    return read_positions_um(site_file.parent / amplifier.probe, channel_names)
+
+
+def map_conflicts(site_file: Path, site: Site) -> list[str]:
+    """Return what is wrong with the electrode maps of a site, as far as its channels are known."""
+    sentences = []
+    for amplifier in site.amplifiers:
+        if isinstance(amplifier, PlaybackAmplifier):
+            continue  # its recording tells the channels, once it is open
+        try:
+            amplifier_positions_um(site_file, amplifier, amplifier.channels)
+        except ConfigError as exc:
+            sentences.append(f"site {site.site}, amplifier {amplifier.name}: {exc}")
+    return sentences
 
 
 def read_positions_um(path: Path, channel_names: Sequence[str]) -> npt.NDArray[np.float64]:

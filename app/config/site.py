@@ -110,6 +110,10 @@ class _Amplifier(_Section, frozen=True, kw_only=True):
     name: Name
     neurons: tuple[ElectrodeNeuron, ...] = ()
     detection: Detection = Detection()
+    probe: str | None = None
+    """File of the electrode map, in probeinterface's format."""
+    bad_channels: tuple[str, ...] = ()
+    """Neither searched for spikes nor counted, and of no use to a neuron or a pattern."""
 
 
 class IntanRhxAmplifier(

@@ -1,0 +1,187 @@
+"""Recordings of other formats as an amplifier: what is read, converted and refused."""
+
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from recordings import RATE_HZ, STEP_UV, spiking, write_wav
+
+from app.cli import main
+from drivers.errors import InstrumentError, InstrumentProtocolError
+from drivers.mea.playback.driver import Playback
+from drivers.mea.playback.open_recording import open_recording
+
+N_ROWS = 400
+
+
+def save(
+    folder: Path,
+    samples: np.ndarray,
+    gains: list[float] | None,
+    offsets: list[float] | None = None,
+    n_segments: int = 1,
+) -> Path:
+    """Save samples as SpikeInterface's own folder."""
+    core = pytest.importorskip("spikeinterface.core")
+    recording = core.NumpyRecording([samples] * n_segments, sampling_frequency=RATE_HZ)
+    if gains is not None:
+        recording.set_channel_gains(gains)
+        recording.set_channel_offsets(offsets or [0.0] * samples.shape[1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it cannot save where an array in memory came from
+        recording.save(folder=folder, verbose=False, n_jobs=1, progress_bar=False)
+    return folder
+
+
+def rows_of(path: Path) -> np.ndarray:
+    """Return all samples in microvolts."""
+    recording = open_recording(path)
+    step_uv = recording.stream_format.microvolts_per_count
+    return np.asarray(recording.samples[0 : len(recording.samples)] * step_uv)
+
+
+def test_int16_with_one_gain_stays_as_it_is(tmp_path: Path) -> None:
+    samples = spiking(n_channels=3).samples[:N_ROWS]
+    recording = open_recording(save(tmp_path / "r", samples, [STEP_UV] * 3))
+    assert recording.stream_format.microvolts_per_count == STEP_UV
+    assert recording.stream_format.channel_names == ("0", "1", "2")
+    assert np.array_equal(recording.samples[100:200], samples[100:200])
+
+
+def test_unsigned_samples_lose_their_offset_exactly(tmp_path: Path) -> None:
+    samples = spiking(n_channels=2).samples[:N_ROWS]
+    unsigned = (samples.astype(np.int32) + 32768).astype(np.uint16)
+    offsets = [-32768 * STEP_UV] * 2
+    recording = open_recording(save(tmp_path / "r", unsigned, [STEP_UV] * 2, offsets))
+    assert np.array_equal(recording.samples[0:N_ROWS], samples)
+
+
+def test_gains_that_differ_become_one_step(tmp_path: Path) -> None:
+    samples = spiking(n_channels=2).samples[:N_ROWS]
+    found_uv = rows_of(save(tmp_path / "r", samples, [0.2, 0.4], [10.0, 0.0]))
+    wanted_uv = samples * np.array([0.2, 0.4]) + np.array([10.0, 0.0])
+    assert np.abs(found_uv - wanted_uv).max() <= 0.195 / 2 + 1e-6
+
+
+def test_what_is_no_signal_is_pegged_and_not_wrapped(tmp_path: Path) -> None:
+    samples = np.zeros((N_ROWS, 1), np.float32)
+    samples[10:14, 0] = (np.nan, np.inf, -np.inf, 1e9)
+    recording = open_recording(save(tmp_path / "r", samples, [1.0]))
+    assert recording.samples[9:15].ravel().tolist() == [0, 32767, 32767, -32768, 32767, 0]
+
+
+def test_it_plays_as_an_amplifier(tmp_path: Path) -> None:
+    samples = spiking(n_channels=2).samples[:N_ROWS]
+    playback = Playback("rec", save(tmp_path / "r", samples, [STEP_UV] * 2), is_looping=False)
+    playback.open()
+    playback.start()
+    blocks = []
+    while not playback.is_finished:
+        block = playback.read_block(0.1)
+        if block is not None:
+            assert not block.samples.flags.writeable
+            blocks.append(block.samples)
+    playback.close()
+    assert np.array_equal(np.concatenate(blocks), samples)
+
+
+def test_nwb_of_another_laboratory_is_read(tmp_path: Path) -> None:
+    pynwb = pytest.importorskip("pynwb")
+    pytest.importorskip("spikeinterface.extractors")
+    from datetime import UTC, datetime
+
+    made = pynwb.NWBFile(
+        session_description="a session",
+        identifier="id",
+        session_start_time=datetime(2024, 1, 1, tzinfo=UTC),
+    )
+    device = made.create_device(name="amplifier")
+    group = made.create_electrode_group(name="g", description="d", location="l", device=device)
+    for c in range(2):
+        made.add_electrode(x=100.0 * c, y=50.0, z=0.0, location="l", group=group)
+    samples = spiking(n_channels=2).samples[:N_ROWS]
+    region = made.create_electrode_table_region(region=[0, 1], description="all")
+    made.add_acquisition(
+        pynwb.ecephys.ElectricalSeries(
+            name="raw",
+            data=samples,
+            electrodes=region,
+            rate=RATE_HZ,
+            conversion=STEP_UV * 1e-6,
+        )
+    )
+    path = tmp_path / "a.nwb"
+    with pynwb.NWBHDF5IO(path, "w") as file:
+        file.write(made)
+    assert rows_of(path) == pytest.approx(samples * STEP_UV, abs=1e-3)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InstrumentError, match=r"a\.nwb"):
+        open_recording(path)
+
+
+def test_wav_plays_with_the_step_that_is_told(tmp_path: Path) -> None:
+    samples = spiking(n_channels=2).samples[:N_ROWS]
+    playback = Playback(
+        "rec",
+        write_wav(tmp_path / "a.WAV", samples),
+        is_looping=False,
+        wav_microvolts_per_count=STEP_UV,
+    )
+    playback.open()
+    assert playback.stream_format.microvolts_per_count == STEP_UV
+    assert playback.stream_format.sample_rate_hz == RATE_HZ
+    playback.close()
+
+
+@pytest.mark.parametrize(
+    ("gains", "n_segments", "words"),
+    [
+        (None, 1, "how many uV a count is"),
+        ([0.2, 0.0], 1, "gain is 0"),
+        ([0.2, float("nan")], 1, "no number"),
+        ([0.2, 0.2], 2, "2 segments"),
+    ],
+)
+def test_a_stream_that_cannot_be_played_is_named(
+    gains: list[float] | None, n_segments: int, words: str, tmp_path: Path
+) -> None:
+    samples = spiking(n_channels=2).samples[:N_ROWS]
+    folder = save(tmp_path / "r", samples, gains, n_segments=n_segments)
+    with pytest.raises(InstrumentProtocolError, match=words):
+        open_recording(folder)
+
+
+def test_a_reader_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("spikeinterface.extractors")
+    (tmp_path / "a.xyz").write_bytes(b"?")
+    with pytest.raises(InstrumentError, match=r"no reader 'abacus'; there are .*intan"):
+        open_recording(tmp_path / "a.xyz", reader="abacus")
+    with pytest.raises(InstrumentError, match="of no format that is known"):
+        open_recording(tmp_path / "a.xyz")
+    with pytest.raises(InstrumentError, match="reader 'intan' says"):
+        open_recording(tmp_path / "a.xyz", reader="intan")
+
+
+def test_a_damaged_intan_file_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("neo")
+    (tmp_path / "a.rhd").write_bytes(bytes(64))
+    with pytest.raises(InstrumentError, match=r"a\.rhd: SpikeInterface's reader 'intan' says"):
+        open_recording(tmp_path / "a.rhd")
+
+
+def test_without_the_extra_it_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "spikeinterface", None)
+    monkeypatch.setitem(sys.modules, "spikeinterface.extractors", None)
+    (tmp_path / "a.nwb").write_bytes(b"?")
+    playback = Playback("rec", tmp_path / "a.nwb", is_looping=False)
+    with pytest.raises(InstrumentError, match=r"pip install 'spikebridge\[playback\]'"):
+        playback.open()
+    assert main(["detect", str(tmp_path / "a.nwb")]) == 2
+    error = capsys.readouterr().err
+    assert "spikebridge[playback]" in error
+    assert len(error.splitlines()) == 1
