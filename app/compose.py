@@ -13,22 +13,26 @@ import msgspec
 
 from app.bridge.bodies import StreamInfo
 from app.bridge.bridge import Bridge, PeerAddress
+from app.bridge.events import LinkEvent
 from app.bridge.link import LocalSite
 from app.bridge.tls import TlsIdentity
 from app.config.experiment import Experiment, experiment_hash
 from app.config.paths import certificate_file, key_file, peer_certificate_file, session_root
 from app.config.site import Site
+from app.console.live_feed import LiveFeed
 from app.core.acquisition import Acquisition
 from app.core.chip_reader import ChipReader
 from app.core.clock import clock_identity, monotonic_ns, utc_anchor
 from app.core.detector import Detector, warm_up
 from app.core.input_log import InputLog
-from app.core.spikes import Provenance, PspRecords
+from app.core.sample_clock import ClockMapping
+from app.core.spikes import Provenance, PspRecords, SpikeBatch
 from app.engine.engine import Engine, EngineParts
 from app.engine.ledger import Ledger
 from app.engine.own_events import OwnStream
 from app.engine.peer_rights import psp_rights
 from app.engine.reception import PspReception
+from app.engine.showing import Showing
 from app.engine.site_links import SiteLinks
 from app.engine.synapse_outputs import SynapseOutputs
 from app.engine.watch import leases_of
@@ -36,7 +40,9 @@ from app.engine.wiring import (
     detector_settings,
     devices_of,
     electrode_use,
+    feed_format,
     network_of,
+    site_numbers,
     targets_of,
 )
 from app.instruments import Rig, profiles_of, provenance_of
@@ -86,6 +92,7 @@ class Composition:
     session: Session = field(init=False)
     event_log: EventLog = field(init=False)
     ledger: Ledger = field(init=False)
+    showing: Showing = field(init=False)
     input_log: InputLog = field(init=False)
     gate: Gate = field(init=False)
     provenance: dict[str, Provenance] = field(default_factory=dict)
@@ -114,6 +121,8 @@ class Composition:
             self.experiment_hash = experiment_hash(self.files.experiment)
         self.provenance = provenance_of(site, is_mock=self.is_mock)
         last_seqs = last_seqs_of_site(session_root(self.files.site_file, site), site.site)
+        amplifier = next(iter(self.rig.amplifiers.values()), None)
+        self._make_showing(amplifier)
         self._make_record()
         self._make_gate()
         self._make_actuators()
@@ -121,13 +130,13 @@ class Composition:
         self._make_streams()
         self._make_links(last_seqs)
         self._make_network()
-        amplifier = next(iter(self.rig.amplifiers.values()), None)
         raw_writer = self._raw_writer() if amplifier is not None else None
         return EngineParts(
             site=site,
             experiment=self.files.experiment,
             experiment_hash=self.experiment_hash,
             session=self.session,
+            feed=self.showing.feed,
             clock_ns=monotonic_ns,
             event_log=self.event_log,
             ledger=self.ledger,
@@ -149,6 +158,16 @@ class Composition:
 
     # --- record and Gate ----------------------------------------------------------------------
 
+    def _make_showing(self, amplifier: MeaAmplifier | None) -> None:
+        site, experiment = self.files.site, self.files.experiment
+        stream_format = None if amplifier is None else amplifier.stream_format
+        self.showing = Showing(
+            LiveFeed(feed_format(self.files.site_file, site, experiment, stream_format)),
+            site_numbers(site, experiment),
+            monotonic_ns,
+            blank_after_s=site.amplifiers[0].detection.blank_after_s if amplifier else 0.0,
+        )
+
     def _make_record(self) -> None:
         site = self.files.site
         self.session = create_session(
@@ -169,7 +188,7 @@ class Composition:
             on_failure=self.engine.failed,
             release_reserve=self.session.release_reserve,
         )
-        self.ledger = Ledger(self.event_log, site.site, monotonic_ns)
+        self.ledger = Ledger(self.event_log, site.site, monotonic_ns, on_row=self.showing.row)
         self.input_log = InputLog(self.ledger.input)
 
     def _make_gate(self) -> None:
@@ -190,7 +209,7 @@ class Composition:
         return RawWriter(
             self.session.node_folder(),
             on_failure=self._raw_failed,
-            record=self.event_log.append,
+            record=self.ledger.raw_recording,
             release_reserve=self.session.release_reserve,
         )
 
@@ -359,10 +378,14 @@ class Composition:
             listen=None if site.listen is None else (site.listen.host, site.listen.port),
             # Sessions are named by 128 random bits, so whose they are need not be kept apart.
             last_seqs={p.site: last_seqs for p in site.peers},
-            on_event=self.links.handle,
+            on_event=self._link_event,
             clock_ns=monotonic_ns,
             on_failure=self.engine.failed,
         )
+
+    def _link_event(self, event: LinkEvent) -> None:
+        self.links.handle(event)
+        self.showing.link_event(event)
 
     # --- sources ------------------------------------------------------------------------------
 
@@ -376,19 +399,34 @@ class Composition:
             Detector(stream_format, detector_settings(config), config.bad_channels),
             electrode_use(config, stream_format.channel_names),
             stream=stream.stream,
-            on_block=_ignore_block if raw_writer is None else raw_writer.offer,
-            on_batch=stream.take,
+            on_block=partial(self._block, raw_writer),
+            on_batch=partial(self._own_batch, stream),
             on_gap=self._sample_gap,
-            on_mapping=partial(self.ledger.sample_mapping, amplifier.name),
+            on_mapping=partial(self._mapping, amplifier.name),
+            on_detected=self.showing.detected,
             clock_ns=monotonic_ns,
             on_failure=self.engine.failed,
         )
+
+    def _block(self, raw_writer: RawWriter | None, block: SampleBlock) -> None:
+        if raw_writer is not None:
+            raw_writer.offer(block)
+        self.showing.block(block)
+
+    def _mapping(self, instrument: str, mapping: ClockMapping) -> None:
+        self.ledger.sample_mapping(instrument, mapping)
+        self.showing.mapping(mapping)
+
+    def _own_batch(self, stream: OwnStream, batch: SpikeBatch) -> None:
+        stream.take(batch)
+        self.showing.own_events(stream.site, batch)
 
     def _sample_gap(self, first_sample: int, n_lost: int) -> None:
         """Record that samples are missing; rules here must not learn over what is not known."""
         stream = self.streams[AMPLIFIER_STREAM]
         amplifier = self.files.site.amplifiers[0].name
         self.ledger.gap(amplifier, first_sample, n_lost)
+        self.showing.sample_gap(first_sample, n_lost)
         missing = "an unknown number of" if n_lost < 0 else str(n_lost)
         reason = f"{amplifier}: {missing} samples lost before sample {first_sample}"
         self._submit(StreamBroken(stream.neurons, reason))
@@ -399,7 +437,7 @@ class Composition:
             ChipReader(
                 chip,
                 stream=stream.stream,
-                on_batch=stream.take,
+                on_batch=partial(self._own_batch, stream),
                 clock_ns=monotonic_ns,
                 on_failure=self.engine.failed,
             )
@@ -416,10 +454,6 @@ def _software() -> dict[str, str]:
 
 def _nothing() -> None:
     """Do nothing: there is nothing to reopen."""
-
-
-def _ignore_block(_block: SampleBlock) -> None:
-    """Take a block that nobody records."""
 
 
 def _no_link(site: str, _records: PspRecords, _made_ns: int) -> None:

@@ -8,12 +8,14 @@ from contextlib import ExitStack
 from app.bridge.keys import KeyFileError
 from app.compose import Composition, EngineFiles
 from app.config.load import ConfigError
-from app.console.server import ConsoleServer
+from app.console.server import ConsoleServer, NetworkAccess
 from app.core.clock import monotonic_ns
 from app.core.worker import Worker
+from app.engine.console_access import console_access
 from app.engine.engine import Engine, EngineParts
 from app.engine.operator_commands import OperatorCommands
 from app.engine.process import Heartbeat, ParentWatch, ended_by_signals
+from app.engine.showing import FeedLogHandler
 from app.engine.watch import (
     AMPLIFIER_LEASE,
     AMPLIFIER_LIMIT_NS,
@@ -60,6 +62,7 @@ def run_engine(files: EngineFiles, *, is_mock: bool, heartbeat_fd: int | None) -
             return ExitCode.INSTRUMENT
         try:
             _boot(rig, files)
+            network = console_access(files.site_file, files.site)
             parts = Composition(files, rig, engine, is_mock=is_mock).compose()
         except InstrumentError as exc:
             _say(str(exc))
@@ -70,7 +73,10 @@ def run_engine(files: EngineFiles, *, is_mock: bool, heartbeat_fd: int | None) -
         except (RecordingError, OSError) as exc:
             _say(str(exc))
             return ExitCode.FAILED
-        return _run(engine, parts, folder, heartbeat_fd)
+        handler = FeedLogHandler(parts.feed, monotonic_ns)
+        logging.getLogger().addHandler(handler)
+        stack.callback(logging.getLogger().removeHandler, handler)
+        return _run(engine, parts, folder, heartbeat_fd, network)
 
 
 def _boot(rig: Rig, files: EngineFiles) -> None:
@@ -85,11 +91,21 @@ def _boot(rig: Rig, files: EngineFiles) -> None:
 
 
 def _run(
-    engine: Engine, parts: EngineParts, folder: RunFolder, heartbeat_fd: int | None
+    engine: Engine,
+    parts: EngineParts,
+    folder: RunFolder,
+    heartbeat_fd: int | None,
+    network: NetworkAccess | None,
 ) -> ExitCode:
     commands = OperatorCommands(engine, parts)
     engine.parts = parts
-    engine.console = ConsoleServer(folder.console_socket, commands.handle, engine.failed)
+    engine.console = ConsoleServer(
+        folder.console_socket,
+        commands,
+        engine.failed,
+        feed=parts.feed,
+        network=network,
+    )
     engine.watch = Watch(
         parts.gate,
         _lease_sources(parts, commands),

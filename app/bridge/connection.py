@@ -77,6 +77,11 @@ class Connection:
         """Say whether decrypted bytes wait in TLS, which no selector can see."""
         return isinstance(self.socket, ssl.SSLSocket) and self.socket.pending() > 0
 
+    @property
+    def n_unsent(self) -> int:
+        """Get how many bytes wait for the other end to read."""
+        return len(self._unsent)
+
     def write(self, data: bytes = b"") -> bool:
         """Send what was left over and then `data`; return whether all of it has gone."""
         self._unsent += data

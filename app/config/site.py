@@ -244,6 +244,8 @@ class Site(_Section, frozen=True, kw_only=True):
     listen: Listen | None = None
     peers: tuple[Peer, ...] = ()
     operators: tuple[Operator, ...] = ()
+    console_listen: Listen | None = None
+    """Where operators' consoles may attach over the network, with their keys."""
     amplifiers: Annotated[tuple[Amplifier, ...], Meta(max_length=1)] = ()
     smus: tuple[Smu, ...] = ()
     chips: tuple[Chip, ...] = ()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.core.clock import ClockNs
-from app.core.detector import Detector
+from app.core.detector import DetectedSpikeRecords, Detector
 from app.core.sample_clock import ClockMapping, SampleClock
 from app.core.spikes import SPIKE_RECORD, EventKind, SpikeBatch, SpikeRecords
 from app.core.worker import OnFailure, Worker
@@ -51,11 +51,16 @@ class AcquisitionStatus:
     last_block_ns: int = 0
 
 
+def _nobody(_spikes: DetectedSpikeRecords) -> None:
+    """Show spikes to nobody."""
+
+
 class Acquisition(Worker):
     """Reads blocks, detects, names the neurons, and hands on.
 
-    `on_block(block)`, `on_batch(batch)`, `on_gap(first_sample, n_lost)` and
-    `on_mapping(mapping)` are called from this thread and must not wait.
+    `on_block(block)`, `on_batch(batch)`, `on_gap(first_sample, n_lost)`, `on_mapping(mapping)` and
+    `on_detected(spikes)`, which sees every channel's, are called from this thread and must not
+    wait.
     """
 
     def __init__(
@@ -69,6 +74,7 @@ class Acquisition(Worker):
         on_batch: Callable[[SpikeBatch], None],
         on_gap: Callable[[int, int], None],
         on_mapping: Callable[[ClockMapping], None],
+        on_detected: Callable[[DetectedSpikeRecords], None] = _nobody,
         clock_ns: ClockNs,
         on_failure: OnFailure,
     ) -> None:
@@ -81,6 +87,7 @@ class Acquisition(Worker):
         self._on_batch = on_batch
         self._on_gap = on_gap
         self._on_mapping = on_mapping
+        self._on_detected = on_detected
         self._clock_ns = clock_ns
         self._is_suspended = threading.Event()
         self._wants_restart = threading.Event()
@@ -146,6 +153,7 @@ class Acquisition(Worker):
         if mapping is not None:
             self._on_mapping(mapping)
         found = self._detector.process(block)
+        self._on_detected(found.spikes)
         for mark in block.stimuli:
             post = self._use.post_of_channel.get(mark.channel)
             if post is not None:

@@ -34,6 +34,7 @@ class FrameType(enum.IntEnum):
     REPLY = 33
     STATUS = 34
     EVENT = 35
+    FEED = 36
 
 
 class FrameFlag(enum.IntFlag):

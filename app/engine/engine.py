@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from app.bridge.bridge import Bridge
 from app.config.experiment import Experiment
 from app.config.site import Site
+from app.console.live_feed import LiveFeed
 from app.console.server import ConsoleServer
 from app.core.acquisition import Acquisition
 from app.core.chip_reader import ChipReader
@@ -45,6 +46,8 @@ class EngineParts:
     experiment: Experiment | None
     experiment_hash: str
     session: Session
+    feed: LiveFeed
+    """What consoles are shown live."""
     clock_ns: ClockNs
     event_log: EventLog
     ledger: Ledger

@@ -25,7 +25,9 @@ from app.recording.rows import (
     NoteRow,
     PhaseRow,
     PspRows,
+    RawRecordingRow,
     ReceivedFrameRow,
+    Row,
     SpikeRows,
     WantedPulseRow,
     WithheldPspRow,
@@ -63,8 +65,16 @@ class Ledger:
     Any thread may call it; nothing here waits except `await_audit`.
     """
 
-    def __init__(self, rows: Rows, site: str, clock_ns: ClockNs) -> None:
+    def __init__(
+        self,
+        rows: Rows,
+        site: str,
+        clock_ns: ClockNs,
+        on_row: Callable[[Row], None] | None = None,
+    ) -> None:
+        """`on_row` sees each row on its way to the log; it must not wait."""
         self._log = rows
+        self._on_row = on_row
         self._site = site
         self._clock_ns = clock_ns
         self._tickets: dict[int, CommitTicket] = {}
@@ -98,7 +108,7 @@ class Ledger:
             with self._lock:
                 self._tickets[row.number] = ticket
         else:
-            self._log.append(entry)
+            self._append(entry)
 
     def await_audit(self, number: int) -> bool:
         """Wait until the audit row of a permitted request is committed; say whether it is."""
@@ -108,7 +118,7 @@ class Ledger:
 
     def delivery(self, delivery: Delivery) -> None:
         """Record what became of a permit."""
-        self._log.append(
+        self._append(
             DeliveryRow(
                 delivery.number,
                 "stimulate" if isinstance(delivery.job.action, Stimulate) else "drive",
@@ -121,13 +131,13 @@ class Ledger:
 
     def arming(self, state: str, who: str, reason: str, time_ns: int) -> None:
         """Record a change of the Gate's state."""
-        self._log.append(ArmingRow(time_ns, state, who, reason))
+        self._append(ArmingRow(time_ns, state, who, reason))
 
     # --- devices ------------------------------------------------------------------------------
 
     def reading(self, instrument: str, reading: Reading, why: str) -> None:
         """Record a believed resistance."""
-        self._log.append(
+        self._append(
             DeviceReadRow(
                 reading.time_ns,
                 instrument,
@@ -142,7 +152,7 @@ class Ledger:
     def pulse(self, instrument: str, record: PulseRecord) -> None:
         """Record a wanted pulse and what became of it."""
         action = record.action
-        self._log.append(
+        self._append(
             DevicePulseRow(
                 record.time_ns,
                 record.wanted.event_ns,
@@ -205,7 +215,7 @@ class Ledger:
 
     def withheld_psp(self, withheld: PspWithheld, time_ns: int) -> None:
         """Record a pre spike that made no PSP."""
-        self._log.append(
+        self._append(
             WithheldPspRow(time_ns, withheld.synapse, withheld.pre_time_ns, withheld.reason)
         )
 
@@ -218,15 +228,15 @@ class Ledger:
     def hole(self, declared: HoleDeclared, time_ns: int) -> None:
         """Record a hole in a synapse's event time."""
         hole = declared.hole
-        self._log.append(HoleRow(time_ns, declared.synapse, hole.from_ns, hole.to_ns, hole.reason))
+        self._append(HoleRow(time_ns, declared.synapse, hole.from_ns, hole.to_ns, hole.reason))
 
     def gap(self, instrument: str, sample_index: int, n_lost: int) -> None:
         """Record samples that an amplifier did not deliver."""
-        self._log.append(GapRow(self._clock_ns(), instrument, sample_index, n_lost))
+        self._append(GapRow(self._clock_ns(), instrument, sample_index, n_lost))
 
     def link(self, site: str, event: str, detail: str) -> None:
         """Record something that happened to a link."""
-        self._log.append(LinkRow(self._clock_ns(), site, event, detail))
+        self._append(LinkRow(self._clock_ns(), site, event, detail))
 
     def sample_mapping(self, instrument: str, mapping: ClockMapping) -> None:
         """Record a new relation of an amplifier's samples to site time."""
@@ -258,8 +268,17 @@ class Ledger:
     def phase(self, index: int, phase: Phase, start_ns: int) -> None:
         """Record a phase of the protocol, as it is going to be run."""
         end_ns = start_ns + round(phase.duration_s * 1e9)
-        self._log.append(PhaseRow(start_ns, end_ns, index, phase.name, phase.rate_hz))
+        self._append(PhaseRow(start_ns, end_ns, index, phase.name, phase.rate_hz))
 
     def note(self, who: str, text: str) -> None:
         """Record what somebody wants to remember."""
-        self._log.append(NoteRow(self._clock_ns(), who, text))
+        self._append(NoteRow(self._clock_ns(), who, text))
+
+    def raw_recording(self, row: RawRecordingRow) -> None:
+        """Record a change of the raw recording."""
+        self._append(row)
+
+    def _append(self, row: Row) -> None:
+        self._log.append(row)
+        if self._on_row is not None:
+            self._on_row(row)

@@ -41,6 +41,7 @@ def engine_status(engine: Engine, parts: EngineParts) -> dict[str, Any]:
         "amplifier": asdict(acquisition.status) if acquisition else None,
         "chip_spikes": sum(reader.n_spikes for reader in parts.chip_readers),
         "n_unusable_psps": parts.links.n_unusable_psps,
+        "console": _console(engine),
         "devices_waiting": sum(worker.n_waiting for worker in parts.devices),
     }
     if parts.raw_writer is not None:
@@ -53,6 +54,24 @@ def engine_status(engine: Engine, parts: EngineParts) -> dict[str, Any]:
             "failure": raw.failure,
         }
     return _json_safe(status)  # type: ignore[no-any-return]
+
+
+def _console(engine: Engine) -> dict[str, Any] | None:
+    """Return what showing costs, and whom it is shown."""
+    server = engine.console
+    if server is None:
+        return None
+    cost = server.cost
+    return {
+        "port": server.port,
+        "attached": [
+            {"number": c.number, "address": c.address, "operator": c.operator}
+            for c in server.callers
+        ],
+        "n_frames": cost.n_frames,
+        "mean_frame_ms": cost.total_ns / max(1, cost.n_frames) / 1e6,
+        "worst_frame_ms": cost.worst_ns / 1e6,
+    }
 
 
 def _json_safe(value: Any) -> Any:

@@ -1,15 +1,21 @@
 """What the configuration says about who is joined to what, as the engine's parts take it."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+import numpy as np
+
+from app.config.electrode_map import amplifier_positions_um
 from app.config.experiment import Experiment
 from app.config.site import Amplifier, Site
+from app.console.feed import FeedFormat
 from app.core.acquisition import ElectrodeUse
 from app.core.detector import DetectorSettings
 from app.core.spikes import Provenance
 from app.synapse.device_worker import SynapseDevice
 from app.synapse.network import SynapseNetwork
 from app.synapse.weights import Target
+from drivers.mea.protocol import StreamFormat
 
 
 def targets_of(site: Site) -> dict[int, Target]:
@@ -92,4 +98,42 @@ def electrode_use(amplifier: Amplifier, channel_names: Sequence[str]) -> Electro
             if channel in column
         },
         stimulated_window_s=amplifier.detection.stimulated_window_s,
+    )
+
+
+COLUMN_S = 0.5e-3
+COARSE_COLUMN_S = 1e-3
+N_CHANNELS_COARSE = 257
+"""From so many channels on a console gets columns of twice the length: 4 MB a second of them."""
+
+
+def site_numbers(site: Site, experiment: Experiment | None) -> dict[str, int]:
+    """Return the number of each site in the live feed."""
+    named = set() if experiment is None else {neuron.site for neuron in experiment.neurons}
+    return {name: number for number, name in enumerate(sorted(named | {site.site}))}
+
+
+def feed_format(
+    site_file: Path,
+    site: Site,
+    experiment: Experiment | None,
+    stream_format: StreamFormat | None,
+) -> FeedFormat:
+    """Return what the numbers of this engine's live feed mean. Raises `ConfigError`."""
+    names = () if stream_format is None else stream_format.channel_names
+    rate_hz = 1.0 if stream_format is None else stream_format.sample_rate_hz
+    column_s = COLUMN_S if len(names) < N_CHANNELS_COARSE else COARSE_COLUMN_S
+    neurons = () if experiment is None else experiment.neurons
+    position_um = np.empty((0, 2))
+    if names:
+        position_um = amplifier_positions_um(site_file, site.amplifiers[0], names)
+    return FeedFormat(
+        site=site.site,
+        channel_names=names,
+        sample_rate_hz=rate_hz,
+        microvolts_per_count=1.0 if stream_format is None else stream_format.microvolts_per_count,
+        samples_per_column=max(1, round(column_s * rate_hz)),
+        position_um=position_um.astype(np.float32),
+        sites=tuple(site_numbers(site, experiment)),
+        neurons=tuple((n.id, n.site, n.name) for n in sorted(neurons, key=lambda n: n.id)),
     )

@@ -1,0 +1,119 @@
+"""Where an engine's threads leave what consoles may show; the console thread takes it from here.
+
+Nothing in here waits for a console. Rings hold some seconds; a console that reads too late has
+lost the oldest, and is told how much.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from app.console.envelope import EnvelopeMaker
+from app.console.feed import (
+    FEED_SNIPPET,
+    FEED_SPIKE,
+    NEURON_EVENT,
+    ChannelStates,
+    FeedFormat,
+    Span,
+)
+from app.console.happenings import Happening
+from app.console.rings import RecordRing
+from drivers.mea.protocol import SampleBlock
+
+KEPT_S = 8.0
+N_SPIKES = 1 << 17
+N_EVENTS = 1 << 15
+N_SNIPPETS = 1 << 11
+N_HAPPENINGS = 4096
+N_SPANS = 1024
+
+TimeOf = Callable[[int], int]
+"""Site time in ns of a sample index."""
+
+
+class PositionedQueue:
+    """A bounded list of objects with positions, as `RecordRing` has for arrays."""
+
+    def __init__(self, capacity: int) -> None:
+        self._items: deque[object] = deque(maxlen=capacity)
+        self._lock = threading.Lock()
+        self.end = 0
+
+    def append(self, item: object) -> None:
+        """Add one in place of the oldest."""
+        with self._lock:
+            self._items.append(item)
+            self.end += 1
+
+    def read(self, position: int, n_max: int) -> tuple[list[object], int, int]:
+        """Return (items, position after them, how many were lost before them)."""
+        with self._lock:
+            start = max(position, self.end - len(self._items))
+            first = start - (self.end - len(self._items))
+            items = [self._items[i] for i in range(first, min(len(self._items), first + n_max))]
+            return items, start + len(items), start - position
+
+
+class LiveFeed:
+    """One engine's feed. `n_watchers` says how many consoles want it: without any, no work is done.
+
+    Samples, spikes and snippets come from the acquisition thread; neurons' events, spans and
+    happenings from any.
+    """
+
+    def __init__(self, feed_format: FeedFormat) -> None:
+        self.format = feed_format
+        self.n_watchers = 0
+        self.channel_states: ChannelStates | None = None
+        self.time_of: TimeOf | None = None
+        """None: the amplifier's clock is not known yet, and nothing can be placed in time."""
+        n_channels = feed_format.n_channels
+        n_columns = 1
+        if n_channels:
+            n_columns = round(KEPT_S / feed_format.column_s)
+        self.columns = RecordRing(n_columns, np.int16, (2, n_channels))
+        self.column_samples = RecordRing(n_columns, np.int64)
+        self.spikes = RecordRing(N_SPIKES, FEED_SPIKE)
+        self.events = RecordRing(N_EVENTS, NEURON_EVENT)
+        self.snippet_marks = RecordRing(N_SNIPPETS, FEED_SNIPPET)
+        self.snippets: RecordRing | None = None
+        self.n_before_spike = 0
+        self.spans = PositionedQueue(N_SPANS)
+        self.happenings = PositionedQueue(N_HAPPENINGS)
+        self._envelope = EnvelopeMaker(n_channels, feed_format.samples_per_column)
+
+    def offer_block(self, block: SampleBlock) -> None:
+        """Take a block into the traces; the acquisition thread calls it."""
+        if self.n_watchers and self.time_of is not None:
+            columns, first_samples = self._envelope.take(block)
+            if len(columns):
+                self.offer_columns(columns, first_samples)
+
+    def offer_columns(
+        self, columns: npt.NDArray[np.int16], first_samples: npt.NDArray[np.int64]
+    ) -> None:
+        """Take finished columns, `(n_columns, 2, n_channels)`, low and high."""
+        self.columns.append(columns)
+        self.column_samples.append(first_samples)
+
+    def offer_snippets(
+        self, marks: npt.NDArray[np.void], samples_uv: npt.NDArray[np.float32], n_before: int
+    ) -> None:
+        """Take samples around spikes, `(n_snippets, n_samples)`; the shape never changes."""
+        if self.snippets is None:
+            self.n_before_spike = n_before
+            self.snippets = RecordRing(N_SNIPPETS, np.float32, (samples_uv.shape[1],))
+        self.snippets.append(samples_uv)
+        self.snippet_marks.append(marks)
+
+    def happened(self, happening: Happening) -> None:
+        """Take one happening."""
+        self.happenings.append(happening)
+
+    def shade(self, span: Span) -> None:
+        """Take a stretch of time to be shaded."""
+        self.spans.append(span)

@@ -1,0 +1,152 @@
+"""From what an engine's threads produce to what its consoles are shown."""
+
+import logging
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import numpy as np
+
+from app.bridge.events import GapDeclared, LinkEvent, OffsetKnown, SpikesReceived
+from app.console.feed import FEED_SPIKE, NEURON_EVENT, Span, SpanKind
+from app.console.happenings import LogLine
+from app.console.live_feed import LiveFeed
+from app.core.clock import ClockNs
+from app.core.detector import DetectedSpikeRecords
+from app.core.sample_clock import ClockMapping
+from app.core.spikes import SpikeBatch, SpikeRecords
+from app.engine.row_words import happening_of
+from app.recording.rows import Row
+from drivers.mea.protocol import SampleBlock
+
+LATE = 1
+"""Flag of a neuron's event that was sent again, and so moved nothing."""
+
+
+class Showing:
+    """Fills a `LiveFeed`. Each method is called by the thread that makes what it takes."""
+
+    def __init__(
+        self,
+        feed: LiveFeed,
+        site_index: Mapping[str, int],
+        clock_ns: ClockNs,
+        *,
+        blank_after_s: float = 0.0,
+    ) -> None:
+        self.feed = feed
+        self._sites = dict(site_index)
+        self._clock_ns = clock_ns
+        self._blank_ns = round(blank_after_s * 1e9)
+        self._mapping: ClockMapping | None = None
+        self._offset_ns: dict[str, int] = {}
+        self._last_frame_ns: dict[str, int] = {}
+
+    # --- the acquisition thread ---------------------------------------------------------------
+
+    def mapping(self, mapping: ClockMapping) -> None:
+        """Take a new relation of samples to time."""
+        self._mapping = mapping
+        self.feed.time_of = partial(_time_ns, mapping)
+
+    def block(self, block: SampleBlock) -> None:
+        """Take a block, before detection."""
+        self.feed.offer_block(block)
+        if block.stimuli and self._mapping is not None:
+            starts = {mark.sample_index for mark in block.stimuli}
+            for start in sorted(starts):
+                from_ns = _time_ns(self._mapping, start)
+                span = Span(SpanKind.STIMULUS, from_ns, from_ns + self._blank_ns)
+                self.feed.shade(span)
+
+    def detected(self, spikes: DetectedSpikeRecords) -> None:
+        """Take what detection found, on every channel."""
+        mapping = self._mapping
+        if mapping is None or not len(spikes):
+            return
+        records = np.zeros(len(spikes), FEED_SPIKE)
+        offsets = (spikes["sample_index"] - mapping.start_index) * mapping.ns_per_sample
+        records["time_ns"] = mapping.start_ns + np.rint(offsets).astype(np.int64)
+        for name in ("sample_index", "channel", "amplitude_uv", "flags"):
+            records[name] = spikes[name]
+        self.feed.spikes.append(records)
+
+    def sample_gap(self, first_sample: int, n_lost: int) -> None:
+        """Take a gap in the samples; -1: of unknown length, and the clock begins anew."""
+        now_ns = self._clock_ns()
+        to_ns = now_ns if self._mapping is None else _time_ns(self._mapping, first_sample)
+        from_ns = to_ns
+        if n_lost < 0:
+            self._mapping = self.feed.time_of = None
+            text = "the sample counter began anew"
+        else:
+            text = f"{n_lost} samples lost"
+            if self._mapping is not None:
+                from_ns = _time_ns(self._mapping, first_sample - n_lost)
+        self.feed.shade(Span(SpanKind.GAP, from_ns, to_ns, text=text))
+
+    # --- streams and links --------------------------------------------------------------------
+
+    def own_events(self, site: str, batch: SpikeBatch) -> None:
+        """Take events of this site's own neurons."""
+        self._events(site, batch.records, 0, 0)
+
+    def link_event(self, event: LinkEvent) -> None:
+        """Take what a link said."""
+        match event:
+            case SpikesReceived():
+                offset_ns = self._offset_ns.get(event.site, 0)
+                flags = LATE if event.is_resend else 0
+                self._last_frame_ns[event.site] = event.received_ns
+                self._events(event.site, event.batch.records, -offset_ns, flags)
+            case OffsetKnown():
+                self._offset_ns[event.site] = event.offset_ns
+            case GapDeclared():
+                now_ns = self._clock_ns()
+                from_ns = self._last_frame_ns.get(event.site, now_ns)
+                n = event.last_seq - event.first_seq + 1
+                text = f"{n} frames of {event.site} will never come"
+                self.feed.shade(Span(SpanKind.GAP, from_ns, now_ns, site=event.site, text=text))
+
+    def _events(self, site: str, spikes: SpikeRecords, shift_ns: int, flags: int) -> None:
+        if not len(spikes):
+            return
+        records = np.zeros(len(spikes), NEURON_EVENT)
+        records["time_ns"] = spikes["time_ns"] + shift_ns
+        records["neuron"] = spikes["neuron"]
+        records["kind"] = spikes["kind"]
+        records["site"] = self._sites.get(site, 255)
+        records["flags"] = flags
+        self.feed.events.append(records)
+
+    # --- any thread ---------------------------------------------------------------------------
+
+    def row(self, row: Row) -> None:
+        """Take a row on its way to the record."""
+        happening = happening_of(row)
+        if happening is not None:
+            self.feed.happened(happening)
+
+
+class FeedLogHandler(logging.Handler):
+    """Shows consoles what the program itself has to say: its warnings and errors."""
+
+    def __init__(self, feed: LiveFeed, clock_ns: ClockNs) -> None:
+        super().__init__(logging.WARNING)
+        self._feed = feed
+        self._clock_ns: Callable[[], int] = clock_ns
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take one record."""
+        self._feed.happened(
+            LogLine(
+                time_ns=self._clock_ns(),
+                level="error" if record.levelno >= logging.ERROR else "warning",
+                source=record.name.removeprefix("app."),
+                text=record.getMessage(),
+            )
+        )
+
+
+def _time_ns(mapping: ClockMapping, sample_index: int) -> int:
+    offset_ns = (sample_index - mapping.start_index) * mapping.ns_per_sample
+    return mapping.start_ns + round(offset_ns)
