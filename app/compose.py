@@ -34,6 +34,7 @@ from app.engine.peer_rights import psp_rights
 from app.engine.reception import PspReception
 from app.engine.showing import Showing
 from app.engine.site_links import SiteLinks
+from app.engine.stop_relay import StopRelay
 from app.engine.synapse_outputs import SynapseOutputs
 from app.engine.watch import leases_of
 from app.engine.wiring import (
@@ -346,6 +347,7 @@ class Composition:
             gate=self.gate,
             reception=self.reception,
             submit=self._submit,
+            stops=StopRelay(new_mark=lambda: secrets.randbits(32) or 1),
             on_peer_stop=self.engine.stopped_by_peer,
             clock_ns=monotonic_ns,
         )

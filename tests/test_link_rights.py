@@ -18,6 +18,7 @@ from app.engine.own_events import routes_of
 from app.engine.peer_rights import PermittedStream, PspRights, permitted_stream, psp_rights
 from app.engine.reception import PspReception
 from app.engine.site_links import REFUSED, SiteLinks
+from app.engine.stop_relay import StopRelay
 from app.engine.synapse_outputs import SynapseOutputs
 from app.engine.wiring import targets_of
 from app.synapse.network import PspsOut
@@ -108,6 +109,7 @@ def site_links(site: Site, experiment: Experiment | None) -> tuple[SiteLinks, Bo
         gate=Book(),
         reception=reception(site, whole)[0],
         submit=submitted.append,
+        stops=StopRelay(new_mark=lambda: 1),
         on_peer_stop=lambda _site: None,
         clock_ns=lambda: S,
     )

@@ -241,6 +241,21 @@ def test_stop_reaches_the_peer_once_with_the_next_frame() -> None:
     assert [e.is_new_stop for e in gates].count(True) == 1, "not again after a reconnect"
 
 
+@pytest.mark.parametrize(("arm_state", "is_new"), [(3, True), (1, False)])
+def test_a_stop_from_before_the_link_counts_only_while_it_stands(
+    arm_state: int, is_new: bool
+) -> None:
+    wire = pair()
+    wire.ends[0].link.set_gate(arm_state, 77)
+    run(wire, 0, S)
+    gates = [e for e in wire.ends[1].events if isinstance(e, PeerGate)]
+    assert [e.is_new_stop for e in gates] == [is_new]
+    wire.ends[0].link.set_gate(3, 78)
+    run(wire, S, 2 * S)
+    gates = [e for e in wire.ends[1].events if isinstance(e, PeerGate)]
+    assert gates[-1].is_new_stop, "the next one counts in any case"
+
+
 def test_wrong_site_and_reflection_are_refused() -> None:
     wire = pair()
     stranger = End(Link(local("c", 5), "a", lambda: 5, {}))

@@ -76,8 +76,9 @@ class Heartbeat:
     """Sender's clock when it received the nonce that the header echoes; 0: none yet."""
     arm_state: int
     """0 boot, 1 disarmed, 2 armed, 3 tripped."""
-    stop_epoch: int
-    """Grows with every emergency stop pressed at the sender's site."""
+    stop_mark: int
+    """The newest emergency stop that the sender knows of: a random number made where it was
+    pressed and passed on unchanged, so that a stop crosses every site once; 0: none."""
 
 
 def encode_hello(hello: Hello) -> bytes:
@@ -99,7 +100,7 @@ def decode_hello(body: bytes) -> Hello:
 def encode_heartbeat(beat: Heartbeat) -> bytes:
     """Return the body of HB."""
     return HEARTBEAT.pack(
-        beat.nonce, beat.sent_ns, beat.echoed_received_ns, beat.arm_state, beat.stop_epoch
+        beat.nonce, beat.sent_ns, beat.echoed_received_ns, beat.arm_state, beat.stop_mark
     )
 
 

@@ -149,10 +149,10 @@ class Bridge(Worker):
         link = self._peers[site].link
         self._orders.append(lambda _now_ns: link.recorded(session, seq))
 
-    def set_gate(self, arm_state: int, stop_epoch: int) -> None:
+    def set_gate(self, arm_state: int, stop_mark: int) -> None:
         """Tell every peer our Gate's state with a heartbeat, at once."""
         for peer in self._peers.values():
-            self._order(partial(_set_gate, peer.link, arm_state, stop_epoch))
+            self._order(partial(_set_gate, peer.link, arm_state, stop_mark))
 
     def status(self) -> tuple[LinkStatus, ...]:
         """Return a snapshot of every link, at most 20 ms old."""
@@ -460,8 +460,8 @@ def _nonce() -> int:
     return secrets.randbits(63) | 1
 
 
-def _set_gate(link: Link, arm_state: int, stop_epoch: int, _now_ns: int) -> None:
-    link.set_gate(arm_state, stop_epoch)
+def _set_gate(link: Link, arm_state: int, stop_mark: int, _now_ns: int) -> None:
+    link.set_gate(arm_state, stop_mark)
 
 
 def _say_bye(peer: _Peer) -> None:

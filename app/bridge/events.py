@@ -79,8 +79,9 @@ class PeerGate:
 
     site: str
     arm_state: int
-    stop_epoch: int
+    stop_mark: int
     is_new_stop: bool
+    """Its stop mark changed, or it was tripped with one when the link came up."""
 
 
 @dataclass(frozen=True, slots=True)

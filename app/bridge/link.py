@@ -29,6 +29,7 @@ from app.core.frames import VERSION, Frame, FrameError, FrameFlag, FrameType, en
 from app.core.spikes import PspRecords, SpikeBatch, SpikeRecords
 
 MS = 1_000_000
+ARM_STATE_TRIPPED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ class Link:
         self._next_ack_ns = 0
         self._acked = 0
         self._arm_state = 0
-        self._stop_epoch = 0
+        self._stop_mark = 0
         self._peer_gate: tuple[int, int] | None = None
         self._offset = OffsetEstimator(is_same_clock=False)
         self._told_offset: tuple[int, int] | None = None
@@ -146,10 +147,10 @@ class Link:
         """Note that the peer's frames up to `seq` are on record here: they may be acknowledged."""
         self._recorded[session] = max(self._recorded.get(session, 0), seq)
 
-    def set_gate(self, arm_state: int, stop_epoch: int) -> None:
-        """Tell the peer our Gate's state and stop epoch with a heartbeat, at once."""
+    def set_gate(self, arm_state: int, stop_mark: int) -> None:
+        """Tell the peer our Gate's state and stop mark with a heartbeat, at once."""
         self._arm_state = arm_state
-        self._stop_epoch = stop_epoch
+        self._stop_mark = stop_mark
         self._next_heartbeat_ns = 0
 
     # --- from the transport -------------------------------------------------------------------
@@ -377,12 +378,16 @@ class Link:
         sent_ns = self._nonces.get(frame.echo)
         if sent_ns is not None and beat.echoed_received_ns:
             self._offset.add(sent_ns, beat.echoed_received_ns, beat.sent_ns, now_ns)
-        gate = (beat.arm_state, beat.stop_epoch)
+        gate = (beat.arm_state, beat.stop_mark)
         if gate == self._peer_gate:
             return []
-        known_epoch = 0 if self._peer_gate is None else self._peer_gate[1]
+        is_new_stop = beat.stop_mark != 0 and (
+            beat.arm_state == ARM_STATE_TRIPPED
+            if self._peer_gate is None
+            else beat.stop_mark != self._peer_gate[1]
+        )
         self._peer_gate = gate
-        return [PeerGate(self.peer, *gate, is_new_stop=beat.stop_epoch > known_epoch)]
+        return [PeerGate(self.peer, *gate, is_new_stop=is_new_stop)]
 
     def _on_ack(self, seq: int) -> None:
         try:
@@ -396,7 +401,7 @@ class Link:
         while len(self._nonces) > self._settings.ring_age_ns // self._settings.heartbeat_ns:
             self._nonces.popitem(last=False)
         beat = Heartbeat(
-            nonce, now_ns, self._peer_nonce_received_ns, self._arm_state, self._stop_epoch
+            nonce, now_ns, self._peer_nonce_received_ns, self._arm_state, self._stop_mark
         )
         body = bodies.encode_heartbeat(beat)
         return encode_frame(Frame(FrameType.HB, body, echo=self._peer_nonce))

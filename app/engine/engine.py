@@ -168,10 +168,10 @@ class Engine:
         self._end([*sources, *parts.chip_readers])
 
     def emergency_stop(self, who: str) -> list[SafeReport]:
-        """Trip here and at every linked site, switch everything off, say what that achieved."""
+        """Trip here and at every site that links reach, switch everything off, say what it did."""
         parts = self._parts()
         parts.gate.emergency_stop(who, parts.clock_ns())
-        parts.links.publish_gate_state()
+        parts.links.announce_stop()
         return self._switch_off(f"emergency stop by {who}")
 
     def _switch_off(self, why: str) -> list[SafeReport]:

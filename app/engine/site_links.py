@@ -27,6 +27,7 @@ from app.core.spikes import SpikeBatch
 from app.engine.ledger import Ledger
 from app.engine.peer_rights import PermittedStream, permitted_stream
 from app.engine.reception import PspReception
+from app.engine.stop_relay import StopRelay
 from app.engine.watch import LINK_LIMIT_NS
 from app.recording.rows import ReceivedFrameRow
 from app.safety.gate import Gate
@@ -62,6 +63,7 @@ class SiteLinks:
         gate: Gate,
         reception: PspReception,
         submit: Callable[[Input], None] | None,
+        stops: StopRelay,
         on_peer_stop: Callable[[str], None],
         clock_ns: ClockNs,
     ) -> None:
@@ -74,6 +76,7 @@ class SiteLinks:
         self._gate = gate
         self._reception = reception
         self._submit = submit
+        self._stops = stops
         self._on_peer_stop = on_peer_stop
         self._clock_ns = clock_ns
         self._streams: dict[tuple[str, int], PermittedStream] = {}
@@ -90,11 +93,16 @@ class SiteLinks:
         """Get how many PSPs named a synapse, neuron or weight that cannot be."""
         return self._reception.n_unusable
 
+    def announce_stop(self) -> None:
+        """Tell every peer of an emergency stop that was pressed here; each passes it on."""
+        self._stops.press()
+        self.publish_gate_state()
+
     def publish_gate_state(self) -> None:
-        """Tell every peer our Gate's state and stop epoch, at once."""
+        """Tell every peer our Gate's state and the newest emergency stop, at once."""
         snapshot = self._gate.snapshot()
         if self.bridge is not None:
-            self.bridge.set_gate(GATE_STATE_CODE[snapshot.state], snapshot.stop_epoch)
+            self.bridge.set_gate(GATE_STATE_CODE[snapshot.state], self._stops.newest)
 
     def drain(self, limit_s: float) -> None:
         """Wait until every peer that is up has acknowledged everything, or the time is up."""
@@ -301,9 +309,10 @@ class SiteLinks:
             self._submit(StreamBroken(self._neurons_of(event.site), f"link {event.site}: {detail}"))
 
     def _peer_gate(self, event: PeerGate) -> None:
-        self._ledger.link(event.site, "gate", f"{event.arm_state}, stop epoch {event.stop_epoch}")
-        if event.is_new_stop:
+        self._ledger.link(event.site, "gate", f"{event.arm_state}, stop mark {event.stop_mark:08x}")
+        if event.is_new_stop and self._stops.hear(event.stop_mark):
             self._on_peer_stop(event.site)
+            self.publish_gate_state()
 
     def _offset(self, event: OffsetKnown) -> None:
         self._ledger.link_offset(event.site, event.offset_ns, event.uncertainty_ns)
