@@ -274,7 +274,7 @@ class Composition:
         self._submit(DeviceRead(synapse, reading.resistance_ohm))
 
     def _pulse(self, smu: str, record: PulseRecord) -> None:
-        self.ledger.pulse(smu, record)
+        self.ledger.device_pulse(smu, record)
 
     # --- synapses and links -------------------------------------------------------------------
 

@@ -149,7 +149,7 @@ class Ledger:
             )
         )
 
-    def pulse(self, instrument: str, record: PulseRecord) -> None:
+    def device_pulse(self, instrument: str, record: PulseRecord) -> None:
         """Record a wanted pulse and what became of it."""
         action = record.action
         self._append(
