@@ -62,7 +62,8 @@ def slow_picture(columns, end, n_window, grid: CellGrid, places, counts, shape, 
 
     `columns` maps (column, channel) to (low, high, flags); `counts` per channel at a cell's edge.
     """
-    picture = np.full(shape, palette.separator, np.uint32)
+    picture = np.full(shape, palette.background, np.uint32)
+    cell_width, cell_height = shape[1] // grid.n_columns, shape[0] // grid.n_rows
     for channel in range(len(grid.column)):
         x, y = int(places.x[channel]), int(places.y[channel])
         if x < 0:
@@ -77,5 +78,6 @@ def slow_picture(columns, end, n_window, grid: CellGrid, places, counts, shape, 
             channel,
             palette,
         )
+        picture[y : y + cell_height, x : x + cell_width] = palette.separator
         picture[y : y + places.height, x : x + places.width] = cell
     return picture

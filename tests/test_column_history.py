@@ -21,12 +21,12 @@ def test_memory_does_not_grow_and_old_columns_stay_at_less_resolution():
     fine = history.levels[0]
     assert history.begin < fine.begin < history.end == 60_000
     column = fine.begin - 100
-    low, high, _, n_joined = history.values(column, 1)
-    assert n_joined == 8
+    value = history.values(column, column + 1, 1)
+    assert value.n_joined == 8
     newest_joined = column // 8 * 8 + 7
-    assert (low, high) == (-(newest_joined % 1000), newest_joined % 1000)
-    assert history.values(history.begin - 64, 0) is None
-    assert history.values(60_000, 0) is None
+    assert (value.low, value.high) == (-(newest_joined % 1000), newest_joined % 1000)
+    assert history.values(history.begin - 64, history.begin, 0) is None
+    assert history.values(60_000, 60_010, 0) is None
 
 
 def test_a_view_of_the_past_uses_the_finest_level_that_reaches_it():
@@ -42,12 +42,12 @@ def test_columns_left_out_are_missed_until_a_gap_is_declared():
     history = ColumnHistory(1)
     history.append(0, *ramp(0, 4, 1))
     history.append(8, *ramp(8, 4, 1))
-    low, high, flags, _ = history.values(5, 0)
-    assert low > high
-    assert flags == ColumnFlag.MISSED
+    value = history.values(4, 8, 0)
+    assert value.low > value.high
+    assert value.flags == ColumnFlag.MISSED
     history.flag(ColumnFlag.GAP, 4, 8)
-    assert history.values(5, 0)[2] == ColumnFlag.GAP
-    assert history.values(8, 0)[2] == 0
+    assert history.values(4, 8, 0).flags == ColumnFlag.GAP
+    assert history.values(8, 9, 0).flags == 0
 
 
 def test_what_is_announced_before_its_columns_is_marked_when_they_come():
@@ -57,9 +57,9 @@ def test_what_is_announced_before_its_columns_is_marked_when_they_come():
     assert history.mark_spikes(np.array([2, 6]), np.array([0, 0])) == 2
     history.append(4, *ramp(4, 3))
     history.append(7, *ramp(7, 4))
-    stimulus = [bool(history.values(i, 1)[2] & ColumnFlag.STIMULUS) for i in range(11)]
+    stimulus = [bool(history.values(i, i + 1, 1).flags & ColumnFlag.STIMULUS) for i in range(11)]
     assert stimulus == [3 <= i < 9 for i in range(11)]
-    spikes = [bool(history.values(i, 0)[2] & ColumnFlag.SPIKE) for i in range(11)]
+    spikes = [bool(history.values(i, i + 1, 0).flags & ColumnFlag.SPIKE) for i in range(11)]
     assert spikes == [i in (2, 6) for i in range(11)]
 
 
@@ -68,9 +68,9 @@ def test_a_source_that_begins_anew_is_a_new_history():
     history.append(500, *ramp(500, 20, 1))
     history.append(0, *ramp(0, 3, 1))
     assert (history.begin, history.end) == (0, 3)
-    assert history.values(1, 0)[:2] == (-1, 1)
+    assert history.values(1, 2, 0).high == 1
     history.append(3, *ramp(3, 600, 1))
-    assert history.values(510, 0)[2] == 0
+    assert history.values(0, 600, 0).flags == 0
 
 
 def test_columns_of_another_width_are_refused():
@@ -84,7 +84,7 @@ def test_read_only_strided_columns_are_taken():
     both[:, 1] = 7
     both.flags.writeable = False
     history.append(0, both[:, 0], both[:, 1])
-    assert history.values(3, 1)[:2] == (0, 7)
+    assert (history.values(3, 4, 1).low, history.values(3, 4, 1).high) == (0, 7)
 
 
 def test_cells_lie_as_the_electrodes_do():
@@ -116,3 +116,12 @@ def test_lanes_show_a_page():
     grid = lanes(10, first=4, n_shown=3)
     assert [grid.channel_at(0, row) for row in range(3)] == [4, 5, 6]
     assert grid.column[3] == grid.column[7] == -1
+
+
+def test_peaks_are_the_largest_distance_from_zero_and_ignore_empty_columns():
+    history = ColumnHistory(2)
+    history.append(0, np.array([[-30, -5]], np.int16), np.array([[10, 7]], np.int16))
+    history.append(5, np.array([[-1, -32768]], np.int16), np.array([[1, 0]], np.int16))
+    assert history.peaks(0, 5).tolist() == [30, 7]
+    assert history.peaks(0, 6).tolist() == [30, 32768]
+    assert history.peaks(100, 200).tolist() == [0, 0]

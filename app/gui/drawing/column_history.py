@@ -13,8 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from app.gui.drawing.column_kernel import (
-    EMPTY_HIGH,
-    EMPTY_LOW,
     FLAG_ARTEFACT,
     FLAG_GAP,
     FLAG_MISSED,
@@ -59,6 +57,17 @@ class Level:
     flags: npt.NDArray[np.uint8]
     begin: int = 0
     end: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnValues:
+    """What some neighbouring columns of one channel hold; `low` above `high`: no samples."""
+
+    low: int
+    high: int
+    flags: ColumnFlag
+    n_joined: int
+    """Columns of the feed in one that is kept there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,19 +176,32 @@ class ColumnHistory:
                 best = level
         return best
 
-    def values(self, column: int, channel: int) -> tuple[int, int, int, int] | None:
-        """Return (low, high, flags, columns joined) at the finest resolution still held.
+    def values(self, start: int, stop: int, channel: int) -> ColumnValues | None:
+        """Return what columns `start` to `stop - 1` hold, at the finest resolution that is kept.
 
-        Low is above high where there are no samples. None: before the oldest, after the newest.
+        None: all of it is before the oldest column or after the newest.
         """
-        if not self.begin <= column < self.end:
+        start, stop = max(start, self.begin), min(stop, self.end)
+        if stop <= start:
             return None
-        for level in self.levels:
-            row = column // level.n_joined
-            if row >= level.begin:
-                at = row % len(level.low), channel
-                return int(level.low[at]), int(level.high[at]), int(level.flags[at]), level.n_joined
-        return None
+        level = next(v for v in self.levels if v.begin * v.n_joined <= max(start, self.begin))
+        rows = np.arange(start // level.n_joined, -(-stop // level.n_joined)) % len(level.low)
+        low, high = level.low[rows, channel].min(), level.high[rows, channel].max()
+        flags = int(np.bitwise_or.reduce(level.flags[rows, channel]))
+        return ColumnValues(int(low), int(high), ColumnFlag(flags), level.n_joined)
+
+    def peaks(self, start: int, stop: int) -> npt.NDArray[np.int64]:
+        """Return per channel the largest distance from zero between two columns, in counts."""
+        level = self.level_for(start, stop - start, 1)
+        first = max(start // level.n_joined, level.begin)
+        rows = np.arange(first, min(-(-stop // level.n_joined), level.end)) % len(level.low)
+        if not len(rows):
+            return np.zeros(self.n_channels, np.int64)
+        low, high = level.low[rows].astype(np.int64), level.high[rows].astype(np.int64)
+        is_empty = low > high
+        low[is_empty] = high[is_empty] = 0
+        peaks: npt.NDArray[np.int64] = np.maximum(high.max(axis=0), -low.min(axis=0))
+        return peaks
 
     def _restart(self, first: int) -> None:
         for level in self.levels:
@@ -201,9 +223,7 @@ class ColumnHistory:
 
 def _new_level(n_joined: int, n_ring: int, n_channels: int) -> Level:
     shape = max(n_ring, 1), n_channels
+    # Not written to until it is needed, so the memory of a short run is never taken.
     return Level(
-        n_joined,
-        np.full(shape, EMPTY_LOW, np.int16),
-        np.full(shape, EMPTY_HIGH, np.int16),
-        np.zeros(shape, np.uint8),
+        n_joined, np.empty(shape, np.int16), np.empty(shape, np.int16), np.empty(shape, np.uint8)
     )

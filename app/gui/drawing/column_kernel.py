@@ -23,9 +23,11 @@ def empty_rows(low: Counts, high: Counts, flags: Flags, start: int, stop: int) -
     """Empty the ring's rows `start` to `stop - 1`."""
     n_ring = low.shape[0]
     for i in range(start, stop):
-        low[i % n_ring, :] = EMPTY_LOW
-        high[i % n_ring, :] = EMPTY_HIGH
-        flags[i % n_ring, :] = 0
+        row = i % n_ring
+        for c in range(low.shape[1]):
+            low[row, c] = EMPTY_LOW
+            high[row, c] = EMPTY_HIGH
+            flags[row, c] = 0
 
 
 @nb.njit(nogil=True, cache=True)

@@ -52,7 +52,6 @@ class TraceImage:
             )
         self.grid = grid
         self.pixels = np.empty((height, width), np.uint32)
-        self._palette = palette
         self.cell_width = width // grid.n_columns
         self.cell_height = height // grid.n_rows
         has_separator = self.cell_height >= MIN_HEIGHT_WITH_SEPARATOR
@@ -69,12 +68,22 @@ class TraceImage:
                 for name in TraceColours._fields  # the palette's names, in the kernel's order
             )
         )
+        self._blank = self._without_traces(palette)
         n_channels = len(grid.column)
         self._trace_colours = np.full(n_channels, palette.trace, np.uint32)
         self._pixels_per_count = np.zeros(n_channels, np.float64)
         self._n_window = 1
         self._drawn: _Drawn | None = None
         self._changed_from: int | None = None
+
+    def _without_traces(self, palette: Palette) -> npt.NDArray[np.uint32]:
+        blank = np.full(self.pixels.shape, palette.background, np.uint32)
+        for x, y in zip(self.places.x.tolist(), self.places.y.tolist(), strict=True):
+            if x >= 0:
+                cell = blank[y : y + self.cell_height, x : x + self.cell_width]
+                cell[self.places.height :] = palette.separator
+                cell[:, self.places.width :] = palette.separator
+        return blank
 
     def set_window(self, n_columns: int) -> None:
         """Show `n_columns` columns of the feed in each cell, at least 1."""
@@ -108,7 +117,7 @@ class TraceImage:
         first_pixel = end_pixel - n_pixels
         drawn = self._drawn
         if drawn is None or drawn.level is not level or end < drawn.end:
-            self.pixels[:] = self._palette.separator
+            self.pixels[:] = self._blank
         else:
             changed = drawn.end - 1
             if self._changed_from is not None:
@@ -132,6 +141,26 @@ class TraceImage:
         self._drawn = _Drawn(level, end, end_pixel)
         self._changed_from = None
         return max(0, end_pixel - first_pixel)
+
+    def cell_at(self, x: float, y: float) -> tuple[int, int] | None:
+        """Return the channel under a pixel of the unrolled picture, and the pixel in its cell."""
+        column = int(x // self.cell_width)
+        row = int(y * self.grid.n_rows // self.pixels.shape[0])
+        channel = self.grid.channel_at(column, row)
+        pixel = int(x) - column * self.cell_width
+        if channel is None or not 0 <= pixel < self.places.width:
+            return None
+        return channel, pixel
+
+    def columns_at(self, pixel: int) -> tuple[int, int] | None:
+        """Return the columns of the feed (first, stop) that a pixel of a cell shows."""
+        if self._drawn is None:
+            return None
+        n_joined, n_pixels = self._drawn.level.n_joined, self.places.width
+        number = self._drawn.end_pixel - n_pixels + pixel
+        first = number * self._n_window // (n_pixels * n_joined)
+        stop = max(first + 1, (number + 1) * self._n_window // (n_pixels * n_joined))
+        return first * n_joined, stop * n_joined
 
     @property
     def strips(self) -> tuple[Strip, ...]:
