@@ -123,6 +123,9 @@ def _add_sessions(commands: "_Subparsers[argparse.ArgumentParser]") -> None:
         made.set_defaults(where="app.sessions.commands")
         return made
 
+    recover = commands.add_parser("recover", help="make whole what a crash left; never deletes")
+    recover.add_argument("folder", type=Path, metavar="SESSION|FOLDER")
+    recover.set_defaults(where="app.sessions.commands")
     session("replay", "decide a recorded session again; identical, or the first difference")
 
 

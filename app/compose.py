@@ -50,6 +50,7 @@ from app.instruments import Rig, profiles_of, provenance_of
 from app.recording.event_log import EventLog
 from app.recording.raw_writer import RawWriter
 from app.recording.reader import last_seqs_of_site
+from app.recording.recovery import Recovery, recover_all
 from app.recording.session import Session, create_session
 from app.safety.actuator_worker import ActuatorWorker
 from app.safety.gate import Gate
@@ -121,10 +122,13 @@ class Composition:
         if self.files.experiment is not None:
             self.experiment_hash = experiment_hash(self.files.experiment)
         self.provenance = provenance_of(site, is_mock=self.is_mock)
-        last_seqs = last_seqs_of_site(session_root(self.files.site_file, site), site.site)
+        root = session_root(self.files.site_file, site)
+        recoveries = recover_all(root, site.site)
+        last_seqs = last_seqs_of_site(root, site.site)
         amplifier = next(iter(self.rig.amplifiers.values()), None)
         self._make_showing(amplifier)
         self._make_record()
+        self._note_recoveries(recoveries)
         self._make_gate()
         self._make_actuators()
         self._make_devices()
@@ -191,6 +195,13 @@ class Composition:
         )
         self.ledger = Ledger(self.event_log, site.site, monotonic_ns, on_row=self.showing.row)
         self.input_log = InputLog(self.ledger.input)
+
+    def _note_recoveries(self, recoveries: list[Recovery]) -> None:
+        for recovery in recoveries:
+            if recovery.state != "whole":
+                text = f"{recovery.folder.name}: {recovery.state}: {'; '.join(recovery.said)}"
+                log.warning("earlier session %s", text)
+                self.ledger.note("engine", f"earlier session {text}")
 
     def _make_gate(self) -> None:
         site = self.files.site

@@ -337,16 +337,22 @@ def test_not_knowing_the_room_left_ends_no_recording(tmp_path: Path) -> None:
     assert bench.failures == []
 
 
-def test_readers_see_the_rows_of_a_running_recording_within_a_second(tmp_path: Path) -> None:
+def test_readers_see_the_rows_of_a_running_recording_once_they_are_safe(tmp_path: Path) -> None:
     now_ns = [0]
     bench = Bench(tmp_path, clock_ns=lambda: now_ns[0])
     numbers = bench.node / "experiment1/recording1/continuous/MEA-100.raw/sample_numbers.npy"
     bench.writer.start_recording(FORMAT)
     bench.writer.offer(block(0))
-    bench.wait_samples(100)
-    assert len(np.load(numbers)) == 1
-    now_ns[0] = 1_000_000_000
-    eventually(lambda: len(np.load(numbers)) == 100)
+    eventually(lambda: bench.writer.status().is_recording)
+    bench.writer.offer(block(100))
+    bench.wait_samples(200)
+    assert len(np.load(numbers)) == 100
+
+    def are_seen_later() -> bool:
+        now_ns[0] += 1_000_000_000
+        return len(np.load(numbers)) == 200
+
+    eventually(are_seen_later)
     bench.end()
 
 
@@ -355,11 +361,11 @@ def test_npy_files_read_at_every_moment(tmp_path: Path) -> None:
     assert np.load(tmp_path / "a.npy").tolist() == []
     npy.append([1, 2])
     assert np.load(tmp_path / "a.npy").tolist() == []
-    npy.patch_header()
+    npy.sync()
     npy.append([3])
+    npy.patch_header(npy.n_rows_synced)
     assert np.load(tmp_path / "a.npy", mmap_mode="r").tolist() == [1, 2]
-    npy.n_rows = 10**18
-    npy.patch_header()
+    npy.patch_header(10**18)
     assert (tmp_path / "a.npy").stat().st_size == HEADER_BYTES + 24
     npy.file.close()
 

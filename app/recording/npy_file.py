@@ -1,7 +1,8 @@
 """A `.npy` file that grows row by row and is readable at every moment.
 
 The header's row count never exceeds the rows in the file: rows are appended first, the header is
-patched after. NumPy then reads a file cut off anywhere. (Format: NumPy Enhancement Proposal 1.)
+patched after, and only to rows that are safe on the disk, for a disk may write in any order. NumPy
+then reads a file cut off anywhere. (Format: NumPy Enhancement Proposal 1.)
 """
 
 from pathlib import Path
@@ -30,6 +31,7 @@ class NpyFile:
         self.dtype = np.dtype(descr)
         self._descr = descr
         self.n_rows = 0
+        self.n_rows_synced = 0
         self._n_rows_in_header = 0
         self.file = files.create(path)
         write_all(self.file, npy_header(descr, 0))
@@ -49,8 +51,14 @@ class NpyFile:
             self.file.truncate(HEADER_BYTES + self.n_rows * self.dtype.itemsize)
             raise short_write(self.file.path, n_taken, len(data))
 
-    def patch_header(self) -> None:
-        """Let the header count the rows that are in the file."""
-        if self.n_rows != self._n_rows_in_header:
-            self.file.write_at(npy_header(self._descr, self.n_rows), 0)
-            self._n_rows_in_header = self.n_rows
+    def patch_header(self, n_rows: int) -> None:
+        """Let the header count `n_rows`: while writing, rows that are safe on the disk."""
+        if n_rows != self._n_rows_in_header:
+            self.file.write_at(npy_header(self._descr, n_rows), 0)
+            self._n_rows_in_header = n_rows
+
+    def sync(self) -> None:
+        """Wait until the rows appended so far are on the disk; any thread."""
+        n_rows = self.n_rows
+        self.file.sync_data()
+        self.n_rows_synced = n_rows

@@ -1,6 +1,7 @@
 """One recordingN of the Open Ephys binary layout, written so that a crash leaves it readable."""
 
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -35,7 +36,7 @@ class RawRecording:
         self._sync_lock = threading.Lock()
         self._damage: OSError | None = None
         self._is_closed = False
-        self._npy: list[NpyFile] = []
+        self._groups: list[list[NpyFile]] = []
         self._files = files
         self.is_revealed = False
         self._draft = folder.with_name(f".creating-{folder.name}")
@@ -86,6 +87,9 @@ class RawRecording:
         """Give the folder its name, once."""
         if self.is_revealed:
             return
+        # A disk may keep the new name and lose what had not been waited for.
+        self._sync_unless_damaged()
+        self.patch_headers()
         # Back to back: between the two a reader would see a recording without a description.
         self._files.rename(self._draft, self.folder)
         self._files.rename(self.folder / _OEBIN_DRAFT, self.folder / "structure.oebin")
@@ -113,9 +117,8 @@ class RawRecording:
             self._texts.append([data[start : start + TEXT_BYTES]])
 
     def patch_headers(self) -> None:
-        """Let the npy headers count the rows written. Readers see events only after this."""
-        for npy in self._npy:
-            npy.patch_header()
+        """Let the npy headers count the rows that are safe. Readers see events only after this."""
+        self._patch_headers(lambda npy: npy.n_rows_synced)
 
     def sync(self) -> None:
         """Wait until everything written before the call is on the disk; any thread.
@@ -135,7 +138,7 @@ class RawRecording:
             try:
                 self._dat.sync_data()
                 for npy in self._npy:
-                    npy.file.sync_data()
+                    npy.sync()
             except OSError as exc:
                 self._damage = exc
                 raise
@@ -154,9 +157,8 @@ class RawRecording:
         if self._is_closed:
             return
         failures = []
-        steps = [self._append_sample_numbers, self.patch_headers]
-        if self._damage is None:
-            steps.append(self.sync)
+        steps = [self._append_sample_numbers, self._sync_unless_damaged, self._complete_headers]
+        steps.append(self._sync_unless_damaged)
         if self.n_samples:
             steps.append(self.reveal)
         for finish in steps:
@@ -170,26 +172,47 @@ class RawRecording:
         if failures:
             raise failures[0]
 
-    def _create_npy(self, files: Files, stream: Path, ttl: Path, messages: Path) -> None:
-        def create(folder: Path, name: str, descr: str) -> NpyFile:
-            npy = NpyFile(files, folder / f"{name}.npy", descr)
-            # Order of patching: Neo indexes times by states and texts, so these count up last.
-            self._npy.append(npy)
-            return npy
+    def _sync_unless_damaged(self) -> None:
+        if self._damage is None:
+            self.sync()
 
-        self._sample_numbers = create(stream, "sample_numbers", "<i8")
-        self._timestamps = create(stream, "timestamps", "<f8")
-        self._ttl_samples = create(ttl, "sample_numbers", "<i8")
-        self._ttl_times = create(ttl, "timestamps", "<f8")
-        self._ttl_words = create(ttl, "full_words", "<u8")
-        self._ttl_states = create(ttl, "states", "<i2")
-        self._message_samples = create(messages, "sample_numbers", "<i8")
-        self._message_times = create(messages, "timestamps", "<f8")
-        self._texts = create(messages, "text", f"|S{TEXT_BYTES}")
+    def _complete_headers(self) -> None:
+        self._patch_headers(lambda npy: npy.n_rows)
+
+    def _patch_headers(self, n_rows_of: Callable[[NpyFile], int]) -> None:
+        # Arrays that belong together get one length: readers join them row by row.
+        for group in self._groups:
+            n_rows = min(n_rows_of(npy) for npy in group)
+            for npy in group:
+                npy.patch_header(n_rows)
+
+    @property
+    def _npy(self) -> list[NpyFile]:
+        return [npy for group in self._groups for npy in group]
+
+    def _create_npy(self, files: Files, stream: Path, ttl: Path, messages: Path) -> None:
+        def create(folder: Path, descriptions: dict[str, str]) -> list[NpyFile]:
+            group: list[NpyFile] = []
+            self._groups.append(group)  # first: whatever was created gets closed
+            for name, descr in descriptions.items():
+                group.append(NpyFile(files, folder / f"{name}.npy", descr))
+            return group
+
+        # In order of patching: Neo indexes times by states and texts, so these count up last.
+        self._sample_numbers, self._timestamps = create(
+            stream, {"sample_numbers": "<i8", "timestamps": "<f8"}
+        )
+        self._ttl_samples, self._ttl_times, self._ttl_words, self._ttl_states = create(
+            ttl,
+            {"sample_numbers": "<i8", "timestamps": "<f8", "full_words": "<u8", "states": "<i2"},
+        )
+        self._message_samples, self._message_times, self._texts = create(
+            messages,
+            {"sample_numbers": "<i8", "timestamps": "<f8", "text": f"|S{TEXT_BYTES}"},
+        )
         self._sample_numbers.append([self.first_sample])
         self._timestamps.append([self.first_sample / self._rate_hz])
         self.message(self.first_sample, "recording started")
-        self.patch_headers()
 
     def _append_frames(self, block: SampleBlock) -> None:
         data = _frames(block).data.cast("B")

@@ -12,8 +12,10 @@ from typing import Literal
 
 import msgspec
 
+from app.recording.checksums import write_checksums
 from app.recording.errors import RecordingError
 from app.recording.files import DiskFiles, Files, make_folders, replace_file, write_file
+from app.recording.session_lock import SessionLock
 
 log = logging.getLogger(__name__)
 
@@ -54,15 +56,23 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     """The limits in force, defaults filled in, as JSON."""
     provenance: dict[str, str] = {}
     """What stood behind each instrument: live, mock or playback."""
+    recovered: tuple[str, ...] = ()
+    """What was done to it after a crash."""
 
 
 class Session:
-    """An open session folder. Any thread may release the reserve; one closes."""
+    """An open session folder. Any thread may release the reserve; one closes.
 
-    def __init__(self, folder: Path, info: SessionInfo, files: Files) -> None:
+    Until then its lock tells others that it is being written.
+    """
+
+    def __init__(
+        self, folder: Path, info: SessionInfo, files: Files, session_lock: SessionLock
+    ) -> None:
         self.folder = folder
         self.info = info
         self._files = files
+        self._session_lock = session_lock
         self._lock = threading.Lock()
         self._has_reserve = True
 
@@ -95,7 +105,7 @@ class Session:
         Raises
         ------
         RecordingError
-            `session.json` could not be replaced; the session then counts as not closed.
+            `session.json` or the checksums could not be written; what was, is whole.
         """
         with self._lock:
             if self.info.state == "closed":
@@ -106,10 +116,15 @@ class Session:
             try:
                 self._files.remove(self.folder / "reserve.bin")
                 self._has_reserve = False
-                replace_file(self._files, self.folder / "session.json", _encode(closed))
-            except OSError as exc:
+                replace_file(self._files, self.folder / "session.json", encode_info(closed))
+                left = write_checksums(self.folder, self._files)
+            except (OSError, RecordingError) as exc:
                 raise RecordingError(f"{self.folder}: session cannot be closed: {exc}") from exc
+            finally:
+                self._session_lock.release()
             self.info = closed
+        if left:
+            log.info("%s: checksums of %d large files are left for later", self.folder, len(left))
 
 
 def create_session(
@@ -156,26 +171,31 @@ def create_session(
         raise RecordingError(f"site {site!r}: no folder name; use letters, digits, '_', '.', '-'")
     # Hidden, and its name is nobody else's: what a crash leaves here is no session.
     draft = root / f".creating-{session}"
+    session_lock: SessionLock | None = None
     try:
         make_folders(files, root)
         files.make_folder(draft)
         write_file(files, draft / "config.toml", config)
         write_file(files, draft / "experiment.toml", experiment)
         files.allocate(draft / "reserve.bin", reserve_bytes)
+        session_lock = SessionLock(draft)
         number = _next_number(root)
         for attempt in range(number, number + _TRIES):
             info = msgspec.structs.replace(info, number=attempt)
-            replace_file(files, draft / "session.json", _encode(info))
+            replace_file(files, draft / "session.json", encode_info(info))
             folder = root / f"{started:%Y-%m-%dT%H%M%SZ}_{site}_{attempt:04d}"
             if _take_name(files, draft, folder):
-                return Session(folder, info, files)
+                return Session(folder, info, files, session_lock)
     except OSError as exc:
+        if session_lock is not None:
+            session_lock.release()
         with suppress(OSError):
             files.remove(draft / "reserve.bin")
         raise RecordingError(
             f"{root}: no session folder can be created: {exc}; make room of "
             f"{reserve_bytes / 2**20:.0f} MiB at least, or choose another folder"
         ) from exc
+    session_lock.release()
     raise RecordingError(f"{root}: {_TRIES} session numbers from {number} on are all taken")
 
 
@@ -210,7 +230,8 @@ def read_info(folder: Path) -> SessionInfo:
     return info
 
 
-def _encode(info: SessionInfo) -> bytes:
+def encode_info(info: SessionInfo) -> bytes:
+    """Return the content of `session.json`."""
     return msgspec.json.format(msgspec.json.encode(info), indent=2) + b"\n"
 
 

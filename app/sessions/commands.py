@@ -1,8 +1,12 @@
 """What each command upon recorded sessions does; its name is the command's."""
 
 import argparse
+from pathlib import Path
 
 from app.exit_codes import ExitCode
+from app.recording.checksums import write_checksums
+from app.recording.errors import RecordingError
+from app.sessions.progress import Progress
 
 
 def replay(arguments: argparse.Namespace) -> int:
@@ -19,6 +23,29 @@ def replay(arguments: argparse.Namespace) -> int:
         return ExitCode.FAILED
     _say("identical")
     return ExitCode.OK
+
+
+def recover(arguments: argparse.Namespace) -> int:
+    """Make whole what a crash left open: one session, or all below a folder."""
+    from app.recording.files import DiskFiles  # noqa: PLC0415
+    from app.recording.recovery import recover_all, recover_session  # noqa: PLC0415
+
+    folder: Path = arguments.folder
+    is_session = (folder / "session.json").exists()
+    recoveries = [recover_session(folder)] if is_session else recover_all(folder)
+    if not recoveries:
+        raise RecordingError(f"{folder}: no session folder, and none in it")
+    for recovery in recoveries:
+        _say(f"{recovery.folder.name}: {recovery.state}")
+        for sentence in recovery.said:
+            _say(f"  {sentence}")
+        if recovery.state in ("whole", "recovered"):
+            with Progress(f"  {recovery.folder.name}: checksums") as progress:
+                write_checksums(
+                    recovery.folder, DiskFiles(), max_bytes=None, on_bytes=progress.advance
+                )
+    is_well = all(recovery.state != "damaged" for recovery in recoveries)
+    return ExitCode.OK if is_well else ExitCode.FAILED
 
 
 def _say(text: str) -> None:

@@ -1,0 +1,143 @@
+"""Sessions that a crash left open: made whole, checked, and marked, without losing anything."""
+
+import sqlite3
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from app.recording.checksums import write_checksums
+from app.recording.errors import RecordingError
+from app.recording.event_store import connect
+from app.recording.files import DiskFiles, Files, replace_file
+from app.recording.raw_recovery import raw_folders, recover_raw
+from app.recording.schema import check_version
+from app.recording.session import encode_info, read_info, session_folders
+from app.recording.session_lock import SessionLock, writer_of
+
+CHECK_AT_ONCE_BYTES = 256 * 2**20
+"""A larger event log is checked later, in the background."""
+
+
+@dataclass(slots=True)
+class Recovery:
+    """What was found in one session and done about it."""
+
+    folder: Path
+    state: str = ""
+    """"whole" (nothing to do), "recovered", "in use" or "damaged"."""
+    said: list[str] = field(default_factory=list)
+
+
+def recover_all(root: Path, site: str | None = None, files: Files | None = None) -> list[Recovery]:
+    """Recover every session below `root` that needs it, oldest first."""
+    return [recover_session(folder, files) for folder in session_folders(root, site)]
+
+
+def recover_session(folder: Path, files: Files | None = None) -> Recovery:
+    """Make one session whole. Doing it again changes nothing; nothing is ever deleted.
+
+    What cannot be made whole is said, and the session then stays as it is, to be tried again.
+    """
+    files = files or DiskFiles()
+    recovery = Recovery(folder)
+    writer = writer_of(folder)
+    if writer is not None:
+        recovery.state, recovery.said = "in use", [f"process {writer} is writing it"]
+        return recovery
+    try:
+        if read_info(folder).state != "recording":
+            recovery.state = "whole"
+            return recovery
+        lock = SessionLock(folder)
+    except BlockingIOError:
+        recovery.state, recovery.said = "in use", ["another process recovers it"]
+        return recovery
+    except (RecordingError, OSError) as exc:
+        recovery.state, recovery.said = "damaged", [str(exc)]
+        return recovery
+    try:
+        _recover(recovery, files)
+    finally:
+        lock.release()
+    return recovery
+
+
+def _recover(recovery: Recovery, files: Files) -> None:
+    folder, said = recovery.folder, recovery.said
+    is_well = True
+    starts: dict[str, int] = {}
+    try:
+        starts = _recover_events(folder, said)
+    except RecordingError as exc:
+        said.append(str(exc))
+        is_well = False
+    for raw in raw_folders(folder):
+        inner = raw.relative_to(folder).as_posix()
+        try:
+            said += recover_raw(raw, starts.get(inner), files)
+        except (OSError, ValueError) as exc:
+            said.append(f"{inner}: {exc}")
+            is_well = False
+    recovery.state = "recovered" if is_well else "damaged"
+    if not is_well:
+        return
+    try:
+        _give_back_reserve(folder, said, files)
+        info = read_info(folder)
+        marked = msgspec.structs.replace(info, state="recovered", recovered=tuple(said))
+        replace_file(files, folder / "session.json", encode_info(marked))
+        left = write_checksums(folder, files, anew=True)
+    except (OSError, RecordingError) as exc:
+        said.append(f"not marked as recovered: {exc}")
+        recovery.state = "damaged"
+        return
+    if left:
+        said.append(f"checksums of {len(left)} large files are left for later")
+
+
+def _recover_events(folder: Path, said: list[str]) -> dict[str, int]:
+    """Empty the write-ahead log, check the database; return the first sample of each raw folder."""
+    path = folder / "events.sqlite"
+    if not path.exists():
+        said.append("events.sqlite: not there; the engine ended before it could be made")
+        return {}
+    wal = path.with_name(path.name + "-wal")
+    n_wal = wal.stat().st_size if wal.exists() else 0
+    try:
+        with closing(connect(path)) as database:
+            check_version(database, path)
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            if path.stat().st_size <= CHECK_AT_ONCE_BYTES:
+                verdict = database.execute("PRAGMA integrity_check(1)").fetchone()[0]
+                if verdict != "ok":
+                    raise RecordingError(f"{path}: {verdict}; keep a copy before anything else")
+            else:
+                said.append("events.sqlite: large; its check is left for later")
+            starts = dict(
+                database.execute(
+                    "SELECT folder, sample_index FROM raw_recordings WHERE event = 'started'"
+                ).fetchall()
+            )
+            with suppress(sqlite3.OperationalError):
+                database.execute("PRAGMA journal_mode = DELETE")
+    except sqlite3.Error as exc:
+        raise RecordingError(f"{path}: cannot be read: {exc}; keep a copy") from exc
+    if n_wal:
+        said.append(f"events.sqlite: {n_wal} bytes of its write-ahead log moved into it")
+    return starts
+
+
+def _give_back_reserve(folder: Path, said: list[str], files: Files) -> None:
+    """Free the reserved room, which holds no data; the empty file stays."""
+    path = folder / "reserve.bin"
+    if not path.exists() or path.stat().st_size == 0:
+        return
+    reserve = files.open(path)
+    try:
+        n_bytes = reserve.size()
+        reserve.truncate(0)
+    finally:
+        reserve.close()
+    said.append(f"reserve.bin: {n_bytes} bytes of reserved room given back")
