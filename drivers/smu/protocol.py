@@ -24,6 +24,30 @@ class Reading:
     read_voltage_v: float
     time_ns: int
     """Host CLOCK_MONOTONIC when the answer was complete."""
+    is_limited: bool | None = None
+    """The current was at the compliance; None: this instrument does not say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What an instrument can do honestly; its driver refuses what lies outside."""
+
+    model: str
+    min_width_s: float
+    max_width_s: float
+    width_resolution_s: float
+    """Widths are whole multiples of it."""
+    width_jitter_s: float
+    """By how much a width may differ from what was asked."""
+    is_hardware_timed: bool
+    """The instrument makes the pulse by its own clock; else its width is a matter of luck."""
+    max_pulse_v: float
+    min_compliance_a: float | None
+    """None, with `max_compliance_a`: single pulses have no compliance, nothing limits them."""
+    max_compliance_a: float | None
+    is_measuring_pulses: bool
+    """Voltage and current during a pulse come with its outcome."""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +62,12 @@ class PulseOutcome:
     sent_ns: int
     after: Reading | None
     detail: str = ""
+    pulse_v: float | None = None
+    """The voltage during the pulse as the instrument measured it; None: it does not."""
+    pulse_a: float | None = None
+    """The current near the end of the pulse; None: not measured."""
+    is_limited: bool | None = None
+    """The current was at the compliance during the pulse; None: this instrument does not say."""
 
     @property
     def is_confirmed(self) -> bool:
@@ -49,6 +79,10 @@ class SourceMeasureUnit(Protocol):
     """A source-measure unit behind a driver. One thread owns it and makes every call."""
 
     name: str
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Get what it can do honestly. Any thread."""
 
     def open(self) -> None:
         """Connect and check the answer. Changes no output."""

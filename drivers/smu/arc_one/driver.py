@@ -15,7 +15,7 @@ from drivers.smu.arc_one.board import ArcOneState, Board
 from drivers.smu.arc_one.counters import ArcOneCounters
 from drivers.smu.arc_one.limits import check_device, check_pulse
 from drivers.smu.arc_one.settings import ArcOneSettings
-from drivers.smu.protocol import DeviceAddress, PulseOutcome, Reading
+from drivers.smu.protocol import Capabilities, DeviceAddress, PulseOutcome, Reading
 from drivers.transport.protocol import Transport
 
 MAX_AGREEMENT_READS = 4
@@ -25,6 +25,20 @@ SENDING_LIMIT_S = 0.5
 """How long `make_safe` waits for a pulse's bytes that are just leaving."""
 N_HARMLESS_LINES = 3
 """A pulse's job, word line and bit line: cut off after them it ends with 0 V (`filler_lines`)."""
+
+CAPABILITIES = Capabilities(
+    model="ArC ONE",
+    min_width_s=wire.MIN_PULSE_WIDTH_S,
+    max_width_s=wire.MAX_PULSE_WIDTH_S,
+    width_resolution_s=1e-9,
+    width_jitter_s=0.0,
+    is_hardware_timed=True,
+    max_pulse_v=wire.MAX_VOLTAGE_V,
+    min_compliance_a=None,
+    max_compliance_a=None,
+    is_measuring_pulses=False,
+    note="single pulses have no compliance; resolution and jitter are not published",
+)
 
 
 class ArcOne:
@@ -57,6 +71,11 @@ class ArcOne:
         self._pulse_end_ns: int | None = None
         self._is_latched = threading.Event()
         self._sending = threading.Lock()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Get what the board can do honestly. Any thread."""
+        return CAPABILITIES
 
     @property
     def state(self) -> ArcOneState:

@@ -1,0 +1,265 @@
+"""A bench source-measure unit as a synapse's instrument: one driver, whatever its language."""
+
+import threading
+import time
+from collections.abc import Callable
+
+from drivers.errors import (
+    InstrumentError,
+    InstrumentProtocolError,
+    SafetyLimitError,
+)
+from drivers.permit import Permit, PulseDevice
+from drivers.safe_state import SafeReport, SafeState
+from drivers.smu.bench.counters import BenchCounters
+from drivers.smu.bench.dialect import Dialect, Measured
+from drivers.smu.bench.limits import THE_CELL, check_device, check_pulse
+from drivers.smu.bench.settings import BenchSettings
+from drivers.smu.bench.unit import BenchState, Unit
+from drivers.smu.protocol import Capabilities, DeviceAddress, PulseOutcome, Reading
+from drivers.transport.protocol import LinePort
+
+MAX_AGREEMENT_READS = 4
+EXCHANGE_LIMIT_S = 2.5
+"""How long `make_safe` waits for a message that is under way."""
+LEVEL_TOLERANCE = 0.02
+LEVEL_TOLERANCE_V = 5e-3
+"""What an instrument measures of its own level may differ by so much from what was asked."""
+MAX_RESISTANCE_OHM = 1e9
+
+
+class BenchSmu:
+    """One device between the terminals of a bench unit.
+
+    One thread makes every call; `make_safe` may come from any. `open` changes no output. The first
+    reading switches the output off, sets everything up, compares the compliance with what was set,
+    and only then switches it on, at 0 V; there it rests between readings and pulses.
+
+    Whatever goes wrong in an exchange leaves the unit out of step: the next call opens it anew,
+    output off first. A pulse asked for then is refused after that, with its permit unspent, since
+    a permit lives shorter than that takes. No pulse is ever sent twice.
+
+    Raises
+    ------
+    SafetyLimitError
+        A setting is beyond what the instrument can do.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        dialect: Dialect,
+        make_port: Callable[[], LinePort],
+        settings: BenchSettings,
+        *,
+        clock_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        settings.check(name, dialect.can)
+        self.name = name
+        self.settings = settings
+        self._dialect = dialect
+        self._clock_ns = clock_ns
+        self._unit = Unit(name, dialect, make_port, settings)
+        self._is_latched = threading.Event()
+        self._talking = threading.RLock()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Get what the instrument can do honestly. Any thread."""
+        return self._dialect.can
+
+    @property
+    def state(self) -> BenchState:
+        """Get the state. Any thread."""
+        return self._unit.state
+
+    @property
+    def counters(self) -> BenchCounters:
+        """Get a snapshot of the counters. Any thread."""
+        return self._unit.counters
+
+    @property
+    def identity(self) -> str:
+        """Get what the instrument says it is; empty before it was opened."""
+        return self._unit.identity
+
+    def open(self) -> None:
+        """Connect, ask who is there and in which state. Changes no output.
+
+        Also takes back what `make_safe` shut.
+
+        Raises
+        ------
+        TransportError, InstrumentTimeoutError
+            Nobody is there, or nobody answers.
+        InstrumentProtocolError, InstrumentRefusedError
+            Another instrument is there, or another language is set.
+        """
+        self._is_latched.clear()
+        with self._talking:
+            self._unit.connect()
+
+    def read(self, device: DeviceAddress) -> Reading:
+        """Measure the resistance of the device, in ohms, up to 1e9.
+
+        Raises
+        ------
+        SafetyLimitError
+            There is no such device, or the unit was made safe; nothing was sent.
+        InstrumentTimeoutError, InstrumentProtocolError, InstrumentRefusedError
+            No believable answer.
+        TransportError
+            The way to the instrument is gone.
+        """
+        check_device(self.name, device)
+        with self._talking:
+            self._refuse_if_latched("reading")
+            self._unit.be_ready()
+            if self._dialect.is_wedged_by_reading_off:
+                self._unit.verify_output()
+            message = self._dialect.read(self.settings)
+            measured = self._unit.measure("reading", message, self._dialect.parse_read)
+        return self._reading(measured)
+
+    def read_agreed(self, device: DeviceAddress) -> Reading:
+        """Measure until two readings in a row agree, at most four times; return the later one.
+
+        Raises as `read` does, and `InstrumentProtocolError` if no two agree.
+        """
+        readings = [self.read(device)]
+        while len(readings) < MAX_AGREEMENT_READS:
+            readings.append(self.read(device))
+            one_ohm, other_ohm = (reading.resistance_ohm for reading in readings[-2:])
+            if abs(one_ohm - other_ohm) <= self.settings.max_disagreement * min(one_ohm, other_ohm):
+                return readings[-1]
+        self._unit.count(n_disagreed=1)
+        values = ", ".join(f"{reading.resistance_ohm:g}" for reading in readings)
+        raise InstrumentProtocolError(
+            f"{self.name}: reads {values} ohm, allowed are two in a row within "
+            f"{self.settings.max_disagreement:.1%}; check its contacts"
+        )
+
+    def pulse(self, permit: Permit) -> PulseOutcome:
+        """Apply the permitted pulse, measure in it, and read the device after it.
+
+        Raises
+        ------
+        SafetyLimitError
+            Outside the limits or the instrument's abilities, no valid permit, or made safe; no
+            pulse was sent.
+        InstrumentError
+            The unit was not ready. It is now, no pulse happened, the permit is unspent and too
+            old: ask again.
+        TransportError
+            The way to the instrument is gone and no pulse happened.
+        """
+        pulse = check_pulse(self.name, self.settings, self.capabilities, permit.action)
+        with self._talking:
+            self._refuse_if_latched("pulse")
+            self._be_ready_for_a_pulse()
+            self._unit.prepare(self._dialect.prepare_pulse(self.settings, pulse))
+            self._refuse_if_latched("pulse")
+            permit.spend(self.name)
+            self._unit.count(n_pulses=1)
+            sent_ns = self._clock_ns()
+            return self._fire(pulse, sent_ns)
+
+    def make_safe(self) -> SafeReport:
+        """Put the level to 0 V and the output off; never raises. Any thread.
+
+        No reading and no pulse before `open` is called again.
+        """
+        self._is_latched.set()
+        if not self._talking.acquire(timeout=EXCHANGE_LIMIT_S):
+            return SafeReport(
+                self.name,
+                SafeState.FAILED,
+                f"the instrument has been busy for {EXCHANGE_LIMIT_S:g} s; switch its output off "
+                "at its front panel",
+            )
+        try:
+            state, detail = self._unit.switch_off()
+        finally:
+            self._talking.release()
+        return SafeReport(self.name, state, detail)
+
+    def close(self) -> None:
+        """Make safe and disconnect; idempotent, never raises."""
+        if self._unit.is_ours:  # what somebody else switched on, we only looked at
+            self.make_safe()
+        self._unit.disconnect(BenchState.CLOSED)
+
+    def _be_ready_for_a_pulse(self) -> None:
+        if self._unit.state is not BenchState.READY:
+            fault = self._unit.be_ready()
+            raise InstrumentError(
+                f"{self.name}: no pulse was sent, because the unit was not ready ({fault}); "
+                "it is now, ask again"
+            )
+        self._unit.verify_output()
+
+    def _fire(self, pulse: PulseDevice, sent_ns: int) -> PulseOutcome:
+        try:
+            measured = self._unit.measure(
+                "pulsing",
+                self._dialect.fire(self.settings, pulse),
+                self._dialect.parse_pulse,
+                may_end_off=True,
+            )
+            self._refuse_wrong_level(measured, pulse.amplitude_v)
+        except InstrumentError as exc:
+            self._unit.count(n_unconfirmed=1)
+            return PulseOutcome(THE_CELL, sent_ns, None, f"the pulse may have happened: {exc}")
+        after, detail = self._read_after()
+        self._unit.count(n_unconfirmed=int(after is None))
+        return PulseOutcome(
+            THE_CELL,
+            sent_ns,
+            after,
+            detail,
+            pulse_v=measured.voltage_v,
+            pulse_a=measured.current_a,
+            is_limited=measured.is_limited,
+        )
+
+    def _read_after(self) -> tuple[Reading | None, str]:
+        try:
+            return self.read(THE_CELL), ""
+        except InstrumentError as exc:
+            return None, f"the pulse happened, the reading after it failed: {exc}"
+
+    def _reading(self, measured: Measured) -> Reading:
+        """Return what a measurement means, or raise: a wrong level is no reading of the device."""
+        self._refuse_wrong_level(measured, self.settings.read_voltage_v)
+        ratio = measured.voltage_v / measured.current_a if measured.current_a else float("inf")
+        if not (0 < ratio <= MAX_RESISTANCE_OHM):
+            raise InstrumentProtocolError(
+                f"{self.name}: {measured.current_a:g} A at {measured.voltage_v:g} V is no "
+                f"resistance up to {MAX_RESISTANCE_OHM:g} ohm; check contacts and polarity"
+            )
+        self._unit.count(n_readings=1)
+        return Reading(
+            THE_CELL,
+            ratio,
+            self.settings.read_voltage_v,
+            self._clock_ns(),
+            is_limited=measured.is_limited,
+        )
+
+    def _refuse_wrong_level(self, measured: Measured, asked_v: float) -> None:
+        off_v = abs(measured.voltage_v - asked_v)
+        is_lower = 0 <= measured.voltage_v / asked_v <= 1
+        if off_v <= LEVEL_TOLERANCE * abs(asked_v) + LEVEL_TOLERANCE_V:
+            return
+        if measured.is_limited and is_lower:
+            return  # at the compliance the instrument lowers the voltage: that is what it is for
+        self._unit.lose_step("measuring", f"{measured.voltage_v:g} V instead of {asked_v:g} V")
+        raise InstrumentProtocolError(
+            f"{self.name}: measured {measured.voltage_v:g} V, asked were {asked_v:g} V"
+        )
+
+    def _refuse_if_latched(self, what: str) -> None:
+        if self._is_latched.is_set():
+            raise SafetyLimitError(
+                f"{self.name}: no {what} after make_safe; call open() before the next one"
+            )

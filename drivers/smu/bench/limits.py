@@ -1,0 +1,47 @@
+"""What the driver of a bench unit refuses before a byte leaves, whoever permitted it."""
+
+from drivers.errors import SafetyLimitError
+from drivers.permit import Action, PulseDevice
+from drivers.smu.bench.settings import BenchSettings
+from drivers.smu.protocol import Capabilities, DeviceAddress
+
+THE_CELL = DeviceAddress(1, 1)
+"""A unit without a switch has one device between its terminals."""
+
+
+def check_device(name: str, device: DeviceAddress) -> None:
+    """Accept the one device there is, or raise `SafetyLimitError`."""
+    if device != THE_CELL:
+        raise SafetyLimitError(
+            f"{name}: device {device.wordline!r}, {device.bitline!r}, allowed 1, 1: one device "
+            "hangs between its terminals; correct the device"
+        )
+
+
+def check_pulse(
+    name: str, settings: BenchSettings, can: Capabilities, action: Action
+) -> PulseDevice:
+    """Return the action if it is a pulse that may and can be made, or raise `SafetyLimitError`."""
+    if not isinstance(action, PulseDevice):
+        raise SafetyLimitError(f"{name}: {action!r} is no pulse; ask another instrument")
+    check_device(name, DeviceAddress(action.wordline, action.bitline))
+    if not (0 < abs(action.amplitude_v) <= settings.max_pulse_v):
+        raise SafetyLimitError(
+            f"{name}: pulse of {action.amplitude_v!r} V, allowed up to "
+            f"+-{settings.max_pulse_v:g} V and not 0; choose a smaller pulse"
+        )
+    low_s = max(settings.min_pulse_width_s, can.min_width_s)
+    high_s = min(settings.max_pulse_width_s, can.max_width_s)
+    if not (low_s <= action.width_s <= high_s):
+        raise SafetyLimitError(
+            f"{name}: pulse of {action.width_s!r} s, allowed {low_s:g} to {high_s:g} s on a "
+            f"{can.model}; choose another width or another instrument"
+        )
+    n_steps = action.width_s / can.width_resolution_s
+    if not abs(n_steps - round(n_steps)) <= 1e-6 * n_steps:
+        raise SafetyLimitError(
+            f"{name}: pulse of {action.width_s!r} s, allowed are multiples of "
+            f"{can.width_resolution_s:g} s on a {can.model}; it would not be the pulse that was "
+            "asked for"
+        )
+    return action
