@@ -25,6 +25,7 @@ from app.exit_codes import ExitCode
 from app.mock_rig import MockStartError
 from app.recording.errors import RecordingError
 from app.run_folder import RigBusyError, RunFolder
+from app.signed_site import SignedSite, load_signed_site, load_to_switch_off
 
 RENEW_INTERVAL_S = 0.5
 """An arming console renews its lease twice a second; the lease lasts 2 s."""
@@ -56,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         engine_arguments += ["--experiment", str(arguments.experiment)]
     if arguments.mock:
         engine_arguments.append("--mock")
-    _checked_site(arguments.site_file)
+    _checked_site(arguments.site_file, is_mock=arguments.mock)
     return supervise(arguments.site_file, engine_arguments, is_mock=arguments.mock)
 
 
@@ -65,9 +66,15 @@ def engine(arguments: argparse.Namespace) -> int:
     from app.compose import EngineFiles  # noqa: PLC0415
     from app.run_engine import run_engine  # noqa: PLC0415
 
-    site = _checked_site(arguments.site_file)
-    site_bytes = read_bounded(arguments.site_file)
-    files = EngineFiles(arguments.site_file, site, site_bytes)
+    signed = _checked_site(arguments.site_file, is_mock=arguments.mock)
+    site = signed.site
+    files = EngineFiles(
+        arguments.site_file,
+        site,
+        read_bounded(arguments.site_file),
+        override_bytes=signed.override_bytes,
+        limits_until=signed.until,
+    )
     if arguments.experiment is not None:
         experiment = load_experiment(arguments.experiment)
         _refuse(check_experiment(experiment) + check_together(experiment, [site]))
@@ -81,7 +88,7 @@ def safe_off(arguments: argparse.Namespace) -> int:
     """Switch off every output of a site, without an engine."""
     from app.instruments import switch_off  # noqa: PLC0415
 
-    reports = switch_off(arguments.site_file, load_site(arguments.site_file))
+    reports = switch_off(arguments.site_file, load_to_switch_off(arguments.site_file))
     for report in reports:
         _say(f"{report.instrument}: {report.state.value} ({report.detail})")
     failed = [report for report in reports if report.state.name == "FAILED"]
@@ -92,12 +99,17 @@ def check(arguments: argparse.Namespace) -> int:
     """Validate files together; ask each instrument whether it answers."""
     sites: list[tuple[Path, Site]] = []
     experiments: list[Experiment] = []
+    conflicts: list[str] = []
     for path in arguments.files:
         if is_site_file(path):
-            sites.append((path, load_site(path)))
+            signed = load_signed_site(path, is_mock=True)
+            sites.append((path, signed.site))
+            conflicts += signed.conflicts
         else:
             experiments.append(load_experiment(path))
-    conflicts = [c for path, site in sites for c in (*check_site(site), *map_conflicts(path, site))]
+    conflicts += [
+        c for path, site in sites for c in (*check_site(site), *map_conflicts(path, site))
+    ]
     for experiment in experiments:
         _say(f"experiment {experiment.name!r}: {experiment_hash(experiment)}")
         conflicts += check_experiment(experiment)
@@ -291,11 +303,13 @@ def _certificate_warnings(path: Path, site: Site) -> list[str]:
     return [warning for warning in warnings if warning]
 
 
-def _checked_site(path: Path) -> Site:
-    site = load_site(path)
+def _checked_site(path: Path, *, is_mock: bool) -> SignedSite:
+    signed = load_signed_site(path, is_mock=is_mock)
+    _refuse([f"{path}: {c}" for c in signed.conflicts])
+    site = signed.site
     conflicts = [*check_site(site), *map_conflicts(path, site), *_rig_conflicts([site])]
     _refuse([f"{path}: {c}" for c in conflicts])
-    return site
+    return signed
 
 
 def _refuse(conflicts: list[str]) -> None:

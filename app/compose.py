@@ -1,5 +1,6 @@
 """The composition root: from configuration to an engine whose parts know each other."""
 
+import datetime as dt
 import importlib.metadata
 import logging
 import platform
@@ -17,7 +18,13 @@ from app.bridge.events import LinkEvent
 from app.bridge.link import LocalSite
 from app.bridge.tls import TlsIdentity
 from app.config.experiment import Experiment, experiment_hash
-from app.config.paths import certificate_file, key_file, peer_certificate_file, session_root
+from app.config.paths import (
+    certificate_file,
+    history_file,
+    key_file,
+    peer_certificate_file,
+    session_root,
+)
 from app.config.site import Site
 from app.console.live_feed import LiveFeed
 from app.core.acquisition import Acquisition
@@ -30,6 +37,7 @@ from app.core.spikes import Provenance, PspRecords, SpikeBatch
 from app.engine.engine import Engine, EngineParts
 from app.engine.ledger import Ledger
 from app.engine.own_events import OwnStream
+from app.engine.past_doses import tell_past
 from app.engine.peer_rights import psp_rights
 from app.engine.reception import PspReception
 from app.engine.showing import Showing
@@ -48,6 +56,7 @@ from app.engine.wiring import (
 )
 from app.instruments import Rig, profiles_of, provenance_of
 from app.recording.event_log import EventLog
+from app.recording.history import DoseHistory, PastDose
 from app.recording.raw_writer import RawWriter
 from app.recording.reader import last_seqs_of_site
 from app.recording.recovery import Recovery, recover_all
@@ -77,6 +86,10 @@ class EngineFiles:
     site_bytes: bytes
     experiment: Experiment | None = None
     experiment_bytes: bytes = b""
+    override_bytes: bytes = b""
+    """The limits override file; empty: there is none."""
+    limits_until: dt.datetime | None = None
+    """When the first signature under a limit ends."""
 
 
 @dataclass(slots=True)
@@ -127,9 +140,11 @@ class Composition:
         last_seqs = last_seqs_of_site(root, site.site)
         amplifier = next(iter(self.rig.amplifiers.values()), None)
         self._make_showing(amplifier)
+        doses, unread = self._past_doses()
         self._make_record()
         self._note_recoveries(recoveries)
         self._make_gate()
+        self._tell_past(doses, unread)
         self._make_actuators()
         self._make_devices()
         self._make_streams()
@@ -173,6 +188,13 @@ class Composition:
             blank_after_s=site.amplifiers[0].detection.blank_after_s if amplifier else 0.0,
         )
 
+    def _past_doses(self) -> tuple[list[PastDose], list[str]]:
+        """Return what earlier sessions gave, and a sentence on each that cannot be read."""
+        site_file, site = self.files.site_file, self.files.site
+        with DoseHistory(history_file(site_file, site)) as history:
+            unread = history.take_in(session_root(site_file, site), site.site)
+            return history.doses(), unread
+
     def _make_record(self) -> None:
         site = self.files.site
         self.session = create_session(
@@ -187,6 +209,7 @@ class Composition:
             anchor=utc_anchor(),
             limits=limits_in_force(profiles_of(site, self.provenance)),
             provenance={name: p.value for name, p in self.provenance.items()},
+            limits_override=self.files.override_bytes,
         )
         self.event_log = EventLog(
             self.session.events_path,
@@ -212,7 +235,21 @@ class Composition:
             clock_ns=monotonic_ns,
             on_audit=self.ledger.audit,
             on_input=self._gate_input,
+            on_dose=self.ledger.doses,
         )
+        until = self.files.limits_until
+        if until is not None:
+            left_s = (until - dt.datetime.now(dt.UTC)).total_seconds()
+            now_ns = monotonic_ns()
+            self.gate.set_limits_end(now_ns + round(left_s * 1e9), now_ns)
+
+    def _tell_past(self, doses: list[PastDose], unread: list[str]) -> None:
+        """Let earlier sessions count. One that cannot be read forbids arming until it can."""
+        now_ns, utc_ns, _ = utc_anchor()
+        tell_past(self.gate, doses, self.provenance, now_ns=now_ns, utc_ns=utc_ns)
+        if unread:
+            sentence = f"{'; '.join(unread)}; move it away to go on without what it gave"
+            self.gate.set_block("dose history", sentence, now_ns)
 
     def _gate_input(self, kind: str, body: Mapping[str, object], now_ns: int) -> None:
         self.input_log.record(f"gate {kind}", msgspec.msgpack.encode(body), now_ns)

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from app.bridge.keys import KeyFileError
 from app.compose import Composition, EngineFiles
 from app.config.load import ConfigError
+from app.config.paths import history_file
 from app.console.server import ConsoleServer, NetworkAccess
 from app.core.clock import monotonic_ns
 from app.core.worker import Worker
@@ -27,6 +28,7 @@ from app.engine.watch import (
 from app.exit_codes import ExitCode
 from app.instruments import Rig, open_all, patterns_of, rig_at_hand
 from app.recording.errors import RecordingError
+from app.recording.history import DoseHistory
 from app.run_folder import RigLock, RunFolder
 from app.safety.leases import link_lease
 from app.safety.make_safe import make_all_safe
@@ -76,7 +78,7 @@ def run_engine(files: EngineFiles, *, is_mock: bool, heartbeat_fd: int | None) -
         handler = FeedLogHandler(parts.feed, monotonic_ns)
         logging.getLogger().addHandler(handler)
         stack.callback(logging.getLogger().removeHandler, handler)
-        return _run(engine, parts, folder, heartbeat_fd, network)
+        return _run(engine, parts, files, heartbeat_fd, network)
 
 
 def _boot(rig: Rig, files: EngineFiles) -> None:
@@ -93,10 +95,11 @@ def _boot(rig: Rig, files: EngineFiles) -> None:
 def _run(
     engine: Engine,
     parts: EngineParts,
-    folder: RunFolder,
+    files: EngineFiles,
     heartbeat_fd: int | None,
     network: NetworkAccess | None,
 ) -> ExitCode:
+    folder = RunFolder(files.site_file, files.site)
     commands = OperatorCommands(engine, parts)
     engine.parts = parts
     engine.console = ConsoleServer(
@@ -133,9 +136,19 @@ def _run(
         code = engine.stop()
         if parent is not None:
             parent.join(1.0)
+    _keep_doses(files, parts)
     if engine.failure:
         _say(f"stopped: {engine.failure}")
     return code
+
+
+def _keep_doses(files: EngineFiles, parts: EngineParts) -> None:
+    """Take this session into the dose history; what fails here is done at the next start."""
+    try:
+        with DoseHistory(history_file(files.site_file, files.site)) as history:
+            history.take_session(parts.session.folder)
+    except RecordingError:
+        log.exception("the doses of this session are taken in at the next start")
 
 
 def _lease_sources(parts: EngineParts, commands: OperatorCommands) -> dict[str, IsAlive]:

@@ -170,7 +170,7 @@ def test_engine_without_its_instrument_says_which(
 ) -> None:
     site = chain / "southampton.toml"
     site.write_text(site.read_text().replace("/dev/ttyACM0", "/dev/does-not-exist"))
-    assert main(["engine", str(site)]) == ExitCode.INSTRUMENT
+    assert main(["engine", str(site), "--mock"]) == ExitCode.INSTRUMENT
     assert "arc1" in capsys.readouterr().err
 
 

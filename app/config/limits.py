@@ -1,7 +1,8 @@
 """Limits as the owner of a rig states them. What the Gate refuses is written here.
 
-Defaults are the careful ones; a site that needs more says so with a reason and a name
-(`OwnLimits`). The hard ceilings in `app.safety.ceilings` stay above both and no file moves them.
+Defaults are the careful ones, and `site.toml` may only tighten them; a site that needs more has it
+signed in its limits override file (`app.config.overrides`). The hard ceilings in
+`app.safety.ceilings` stay above both and no file moves them.
 """
 
 from typing import Annotated
@@ -14,9 +15,9 @@ from app.config.units import Count, Fraction, NotNegative, Positive, Text
 
 class _Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reason: Text | None = None
-    """Why a limit is looser than its default; needed if one is."""
+    """Why a limit is looser than its default; from the limits override file only."""
     confirmed_by: Text | None = None
-    """Who of the rig's owners says so; needed if a limit is looser than its default."""
+    """Who of the rig's owners signed for that; from the limits override file only."""
 
 
 class StimulationLimits(_Limits, frozen=True, kw_only=True):

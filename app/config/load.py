@@ -14,7 +14,7 @@ from app.config.site import Site
 MAX_FILE_BYTES = 1_000_000
 """No sane configuration is larger; a wrong file given by mistake may be."""
 
-T = TypeVar("T", Site, Experiment)
+T = TypeVar("T", bound=msgspec.Struct)
 
 
 class ConfigError(Exception):

@@ -23,6 +23,11 @@ def peer_certificate_file(site_file: Path, site: Site, peer: str) -> Path:
     return site_file.parent / site.key_folder / "peers" / f"{peer}.crt"
 
 
+def history_file(site_file: Path, site: Site) -> Path:
+    """Return the file that counts what electrodes and devices received over all sessions."""
+    return site_file.parent / f"{site.site}.history.sqlite"
+
+
 def session_root(site_file: Path, site: Site) -> Path:
     """Return the folder that holds the site's session folders."""
     return site_file.parent / site.session_folder

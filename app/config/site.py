@@ -241,6 +241,10 @@ class Site(_Section, frozen=True, kw_only=True):
     """Console socket, lock and addresses: short-lived files of this machine."""
     session_folder: str = "sessions"
     is_recording_raw: bool = False
+    limits_override: str | None = None
+    """File in which somebody signs for limits looser than their defaults."""
+    alert_command: tuple[str, ...] = ()
+    """Run, with what happened as last argument, when this rig trips and nobody is at a console."""
     listen: Listen | None = None
     peers: tuple[Peer, ...] = ()
     operators: tuple[Operator, ...] = ()

@@ -9,6 +9,7 @@ import msgspec
 from app.bridge import keys
 from app.config.experiment import Experiment
 from app.config.load import ConfigError, load_experiment, load_site
+from app.config.overrides import OverrideFile, read_overrides
 from app.config.site import PlaybackAmplifier, Site
 from drivers.errors import InstrumentError
 
@@ -48,6 +49,7 @@ def prepare_files(settings: DemoSettings) -> tuple[Experiment, dict[str, Path]]:
         site_files[name] = folder / "site.toml"
         _write_toml(site_files[name], site)
         _write_toml(folder / "experiment.toml", experiment)
+        _write_overrides(CHAIN / f"{name}.toml", folder, site)
         if not (folder / "keys" / f"{name}.crt").exists():
             keys.keygen(folder / "keys", name)
     for name in SITES:
@@ -112,7 +114,18 @@ def _playback(site: Site, recording: Path) -> PlaybackAmplifier:
     )
 
 
-def _write_toml(path: Path, content: Site | Experiment) -> None:
+def _write_overrides(template: Path, folder: Path, site: Site) -> None:
+    """Write the signed limits, without those of an amplifier that a recording replaces."""
+    if site.limits_override is None:
+        return
+    file, _ = read_overrides(template, site)
+    limited = {a.name for a in site.amplifiers if not isinstance(a, PlaybackAmplifier)}
+    limited |= {smu.name for smu in site.smus} | {chip.name for chip in site.chips}
+    kept = tuple(entry for entry in file.overrides if entry.instrument in limited)
+    _write_toml(folder / site.limits_override, msgspec.structs.replace(file, overrides=kept))
+
+
+def _write_toml(path: Path, content: Site | Experiment | OverrideFile) -> None:
     tree = _without_none(msgspec.to_builtins(content))
     path.write_bytes(msgspec.toml.encode(tree))
 

@@ -17,6 +17,7 @@ from app.recording.rows import (
     DeliveryRow,
     DevicePulseRow,
     DeviceReadRow,
+    DoseRow,
     Entry,
     GapRow,
     HoleRow,
@@ -34,6 +35,7 @@ from app.recording.rows import (
 )
 from app.safety.actuator_worker import Delivery
 from app.safety.audit import AuditKind, AuditRow
+from app.safety.dose import Dose
 from app.synapse.device_worker import PulseRecord
 from app.synapse.network import HoleDeclared, PspWithheld, PulseWanted
 from app.synapse.rules import LTP
@@ -78,6 +80,7 @@ class Ledger:
         self._site = site
         self._clock_ns = clock_ns
         self._tickets: dict[int, CommitTicket] = {}
+        self._doses: tuple[DoseRow, ...] = ()
         self._lock = threading.Lock()
 
     # --- decisions ----------------------------------------------------------------------------
@@ -104,11 +107,21 @@ class Ledger:
             row.chain,
         )
         if row.kind is AuditKind.REQUEST and row.verdict == "permit":
-            ticket = self._log.append_durably(entry)
+            ticket = self._log.append_durably(*self._doses, entry)
+            self._doses = ()
             with self._lock:
                 self._tickets[row.number] = ticket
         else:
             self._append(entry)
+
+    def doses(self, number: int, time_ns: int, doses: tuple[Dose, ...]) -> None:
+        """Keep what a permit gives, for the commit of its audit row, which comes next.
+
+        The Gate calls both under its lock.
+        """
+        self._doses = tuple(
+            DoseRow(number, time_ns, d.instrument, d.target, d.n_pulses, d.charge_c) for d in doses
+        )
 
     def await_audit(self, number: int) -> bool:
         """Wait until the audit row of a permitted request is committed; say whether it is."""

@@ -40,7 +40,7 @@ class SessionReader:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.info: SessionInfo = read_info(folder)
-        self._connection = _open_read_only(folder / "events.sqlite")
+        self._connection = open_read_only(folder / "events.sqlite")
 
     def close(self) -> None:
         """Close the event log."""
@@ -179,7 +179,7 @@ def last_seqs_of_site(root: Path, site: str, n_newest: int = 20) -> dict[str, in
 
 
 def _received(path: Path) -> list[tuple[str, int, int]]:
-    connection = _open_read_only(path / "events.sqlite" if path.is_dir() else path)
+    connection = open_read_only(path / "events.sqlite" if path.is_dir() else path)
     try:
         with _named_errors(path):
             found = connection.execute("SELECT session, from_seq, until_seq FROM received_until")
@@ -188,7 +188,8 @@ def _received(path: Path) -> list[tuple[str, int, int]]:
         connection.close()
 
 
-def _open_read_only(path: Path) -> sqlite3.Connection:
+def open_read_only(path: Path) -> sqlite3.Connection:
+    """Return a connection to an event log that cannot write. Raises RecordingError."""
     with _named_errors(path):
         connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=1.0)
     try:

@@ -96,6 +96,18 @@ class DeliveryRow(NamedTuple):
     detail: str
 
 
+class DoseRow(NamedTuple):
+    """What a permit gives to one electrode or device; in one commit with its audit row."""
+
+    request_number: int
+    time_ns: int
+    instrument: str
+    target: str
+    """Channel or device name."""
+    n_pulses: int
+    charge_c: float
+
+
 class DeviceReadRow(NamedTuple):
     """One resistance read of a memristor."""
 
@@ -271,6 +283,7 @@ Row = (
     | PspRow
     | AuditRecordRow
     | DeliveryRow
+    | DoseRow
     | DeviceReadRow
     | DevicePulseRow
     | WantedPulseRow

@@ -16,6 +16,7 @@ from app.recording.rows import (
     DeliveryRow,
     DevicePulseRow,
     DeviceReadRow,
+    DoseRow,
     GapRow,
     HoleRow,
     InputRow,
@@ -78,6 +79,13 @@ CREATE TABLE deliveries (    -- when a permitted action left, and the latency be
     sent_ns INTEGER,               -- NULL: no byte left
     caused_ns INTEGER,             -- firing time of the causing spike, on its own site's clock
     outcome TEXT NOT NULL, detail TEXT NOT NULL
+) STRICT;
+CREATE TABLE doses (         -- what each permit gives to an electrode or a device
+    request_number INTEGER NOT NULL, time_ns INTEGER NOT NULL,
+    instrument TEXT NOT NULL,
+    target TEXT NOT NULL,          -- channel or device name
+    n_pulses INTEGER NOT NULL,     -- triggers of an electrode, pulses on a device
+    charge_c REAL NOT NULL         -- first phases of the whole train; 0 on a device
 ) STRICT;
 CREATE TABLE device_reads (
     time_ns INTEGER NOT NULL, instrument TEXT NOT NULL,
@@ -172,6 +180,7 @@ TABLES: dict[type[NamedTuple], str] = {
     PspRow: "psps",
     AuditRecordRow: "audit",
     DeliveryRow: "deliveries",
+    DoseRow: "doses",
     DeviceReadRow: "device_reads",
     DevicePulseRow: "device_pulses",
     WantedPulseRow: "wanted_pulses",

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 FORMAT_VERSION = 1
 RESERVE_BYTES = 64 * 2**20
 """Given up when the disk is full, so that the record can be ended in good order."""
+OVERRIDE_NAME = "limits-override.toml"
 _FOLDER_NAME = re.compile(
     r"\d{4}-\d\d-\d\dT\d{6}Z_(?P<site>[A-Za-z0-9][A-Za-z0-9_.-]*)_(?P<number>\d{4,})"
 )
@@ -140,12 +141,14 @@ def create_session(
     anchor: tuple[int, int, int],
     limits: bytes = b"{}",
     provenance: Mapping[str, str] | None = None,
+    limits_override: bytes = b"",
     reserve_bytes: int = RESERVE_BYTES,
     files: Files | None = None,
 ) -> Session:
     """Create a session folder under `root`; it appears whole, or not at all.
 
-    `config` and `experiment` are the bytes of site.toml and experiment.toml, copied exactly;
+    `config`, `experiment` and `limits_override` are the bytes of the configuration files, copied
+    exactly (of the last one only if there are any);
     `anchor` is (monotonic_ns, utc_ns, width_ns) of now; `limits` is JSON.
 
     Raises
@@ -177,6 +180,8 @@ def create_session(
         files.make_folder(draft)
         write_file(files, draft / "config.toml", config)
         write_file(files, draft / "experiment.toml", experiment)
+        if limits_override:
+            write_file(files, draft / OVERRIDE_NAME, limits_override)
         files.allocate(draft / "reserve.bin", reserve_bytes)
         session_lock = SessionLock(draft)
         number = _next_number(root)

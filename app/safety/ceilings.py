@@ -103,7 +103,7 @@ def check_limits(limits: Limits, who: str = "limits") -> list[str]:
     """Return what is wrong with limits, in sentences; an empty list means they may be in force.
 
     A limit beyond its ceiling is always wrong. One that is looser than its default needs a
-    `reason` and the name of the owner who confirmed it.
+    `reason` and the name of the owner who confirmed it, which come from the limits override file.
     """
     defaults = type(limits)()
     is_signed = _is_said(limits.reason) and _is_said(limits.confirmed_by)
@@ -116,12 +116,12 @@ def check_limits(limits: Limits, who: str = "limits") -> list[str]:
         elif ceiling.is_looser(value, default) and not is_signed:
             sentences.append(
                 f"{who}: {ceiling.field} {amount(value, ceiling.unit)} is looser than the default "
-                f"{amount(default, ceiling.unit)}; give reason and confirmed_by beside it"
+                f"{amount(default, ceiling.unit)}; have it signed in the limits override file"
             )
     if _allows_positive_first(limits) and not is_signed:
         sentences.append(
             f"{who}: allows_positive_first is looser than the default false; "
-            "give reason and confirmed_by beside it"
+            "have it signed in the limits override file"
         )
     return sentences or _disordered(limits, who)
 

@@ -15,6 +15,7 @@ import msgspec
 
 from app.config.experiment import Experiment
 from app.config.load import parse
+from app.config.overrides import OverrideFile, with_overrides
 from app.config.site import Site
 from app.core.spikes import Provenance
 from app.engine.ledger import Ledger
@@ -38,6 +39,7 @@ from app.recording.rows import (
     WithheldPspRow,
 )
 from app.recording.schema import TABLES
+from app.recording.session import OVERRIDE_NAME
 from app.safety.decider import Decider
 from app.safety.inputs import from_record
 from app.safety.profiles import ActuatorProfile, limits_in_force
@@ -82,7 +84,7 @@ def replay(folder: Path) -> ReplayReport:
     """
     report = ReplayReport()
     with SessionReader(folder) as session:
-        site = parse((folder / "config.toml").read_bytes(), Site, str(folder / "config.toml"))
+        site = _site_of(session)
         network, decider = _as_new(session, site)
         in_force = msgspec.json.decode(limits_in_force(decider.profiles))
         if in_force != msgspec.json.decode(session.info.limits):
@@ -101,6 +103,18 @@ def replay(folder: Path) -> ReplayReport:
         except _Differs as exc:
             report.difference = str(exc)
     return report
+
+
+def _site_of(session: SessionReader) -> Site:
+    """Return the site as it was in force, with every limit that was signed for then."""
+    path = session.folder / "config.toml"
+    site = parse(path.read_bytes(), Site, str(path))
+    signed = session.folder / OVERRIDE_NAME
+    if not signed.exists():
+        return site
+    is_mock = Provenance.LIVE.value not in session.info.provenance.values()
+    entries = parse(signed.read_bytes(), OverrideFile, str(signed)).overrides
+    return with_overrides(site, [entry for entry in entries if is_mock or not entry.mock_only])
 
 
 def _as_new(session: SessionReader, site: Site) -> tuple[SynapseNetwork | None, Decider]:
