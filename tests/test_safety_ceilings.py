@@ -59,7 +59,7 @@ def test_looser_than_the_default_needs_a_reason_and_a_name(kind, ceiling):
     ):
         sentences = check_limits(kind(**{ceiling.field: looser}, **signature))
         assert len(sentences) == 1
-        assert "confirmed_by" in sentences[0]
+        assert "limits override file" in sentences[0]
     assert check_limits(kind(**{ceiling.field: looser}, **SIGNED)) == []
 
 

@@ -121,8 +121,9 @@ class OperatorCommands:
         if not by_program and arguments.get("code") != self.session_code:
             raise CommandRefusedError("the session code is not right; look at `status`")
         now_ns = self._parts.clock_ns()
-        # A console that arms is there: its lease begins now and it must go on renewing.
-        self._parts.gate.lease_renewed(CONSOLE_LEASE, now_ns)
+        if not self._parts.gate.is_armed:  # else the attempt would prolong another's arming
+            # A console that arms is there: its lease begins now and it must go on renewing.
+            self._parts.gate.lease_renewed(CONSOLE_LEASE, now_ns)
         is_unattended = flag(arguments, "is_unattended", default=False)
         refusal = self._parts.gate.arm(
             who,
