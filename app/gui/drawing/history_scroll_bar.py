@@ -5,25 +5,35 @@ from PyQt6.QtWidgets import QScrollBar
 
 
 class HistoryScrollBar(QScrollBar):
-    """Its value is the column at the right edge of the view."""
+    """Scrolls to a time at the right edge of a view: a whole number of any unit and any size."""
 
-    moved = pyqtSignal(int)
-    """The operator wants this column at the right edge."""
+    moved = pyqtSignal(object)
+    """The operator wants this time at the right edge."""
 
     def __init__(self) -> None:
         super().__init__(Qt.Orientation.Horizontal)
+        self._origin = 0  # Qt counts in 32 bits: positions are relative to this
         self.setToolTip("scroll back over what this window has kept")
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.actionTriggered.connect(lambda _: self.moved.emit(self.sliderPosition()))
+        self.actionTriggered.connect(
+            lambda _: self.moved.emit(self.sliderPosition() + self._origin)
+        )
+
+    @property
+    def shown(self) -> int:
+        """Get the time that the slider stands at."""
+        return self.value() + self._origin
 
     def follow(self, oldest: int, newest: int, shown: int, n_window: int) -> None:
         """Show where the view stands; nothing happens while the operator holds the slider."""
         if self.isSliderDown():
             return
+        last = self.maximum() + self._origin
         is_live = shown == newest and self.value() == self.maximum()
-        if is_live and self.maximum() <= newest < self.maximum() + n_window // 2:
+        if is_live and last <= newest < last + n_window // 2:
             return  # repainting the bar 30 times a second helps nobody
-        self.setRange(min(oldest + n_window, newest), newest)
+        self._origin = oldest
+        self.setRange(min(n_window, newest - oldest), newest - oldest)
         self.setPageStep(n_window)
         self.setSingleStep(max(1, n_window // 10))
-        self.setValue(shown)
+        self.setValue(shown - oldest)

@@ -8,7 +8,7 @@ import pyqtgraph as pg
 from PyQt6.QtCore import QPointF, QRectF
 from PyQt6.QtGui import QColor, QImage, QPainter, QStaticText
 
-from app.gui.drawing.trace_image import Strip
+from app.gui.drawing.ring_strip import Strip
 
 
 class RingItem(pg.GraphicsObject):

@@ -1,29 +1,8 @@
-"""Axes of the trace view: seconds below, channels at the left, microvolts at the right."""
+"""Ticks of the trace view: seconds below, channels at the left, microvolts at the right."""
 
 from collections.abc import Sequence
 
-import pyqtgraph as pg
-
-MIN_TEXT_PX = 12
-
-
-class ListAxis(pg.AxisItem):
-    """An axis with given ticks; too many are thinned out, never printed over each other."""
-
-    def __init__(self, orientation: str) -> None:
-        super().__init__(orientation)
-        self._ticks: list[tuple[float, str]] | None = None
-        self.enableAutoSIPrefix(False)
-        self.setStyle(tickLength=3, hideOverlappingLabels=False)
-
-    def set_ticks(self, ticks: Sequence[tuple[float, str]], n_pixels: float) -> None:
-        """Show texts at places of the axis, which is `n_pixels` long."""
-        n_max = max(1, int(n_pixels / MIN_TEXT_PX))
-        every = -(-len(ticks) // n_max)
-        shown = list(ticks)[:: max(1, every)]
-        if shown != self._ticks:
-            self._ticks = shown
-            self.setTicks([shown, []])
+from app.gui.drawing.list_axis import MIN_TEXT_PX
 
 
 def lane_ticks(names: Sequence[str]) -> list[tuple[float, str]]:

@@ -3,15 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import pyqtgraph as pg
-from PyQt6.QtCore import QPointF, QRectF, Qt, pyqtSignal
-from PyQt6.QtGui import QColor, QPainter, QPen, QRegion
+from PyQt6.QtCore import QPointF, QRectF, pyqtSignal
+from PyQt6.QtGui import QColor, QPen
 from PyQt6.QtWidgets import QGraphicsLineItem, QGraphicsRectItem
 from pyqtgraph.GraphicsScene.mouseEvents import MouseClickEvent
 
 from app.gui.drawing.palette import Palette
-from app.gui.drawing.ring_item import RingItem
-from app.gui.drawing.trace_axes import ListAxis, lane_ticks, scale_ticks, time_ticks
+from app.gui.drawing.ring_canvas import RingCanvas
+from app.gui.drawing.trace_axes import lane_ticks, scale_ticks, time_ticks
 from app.gui.drawing.trace_image import TraceImage
 
 N_LABELS_MAX = 128
@@ -28,7 +27,7 @@ class Pointed:
     """Within the channel's cell."""
 
 
-class TraceCanvas(pg.PlotWidget):
+class TraceCanvas(RingCanvas):
     """Paints a `TraceImage`. The image must have the size that `size_px` says."""
 
     pointed = pyqtSignal(object)
@@ -37,20 +36,7 @@ class TraceCanvas(pg.PlotWidget):
     double_clicked = pyqtSignal(int)
 
     def __init__(self) -> None:
-        self._axes = {side: ListAxis(side) for side in ("left", "bottom", "right")}
-        super().__init__(axisItems=self._axes)
-        self.setMenuEnabled(False)
-        self.setMouseEnabled(False, False)
-        self.hideButtons()
-        self.setCacheMode(self.CacheModeFlag.CacheNone)  # see drawBackground
-        viewport = self.viewport()
-        viewport.setAutoFillBackground(False)
-        viewport.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
-        self.getPlotItem().layout.setContentsMargins(8, 8, 8, 4)
-        self.showAxis("right")
-        self.view_box = self.getPlotItem().getViewBox()
-        self.view_box.setDefaultPadding(0)
-        self.ring = RingItem(self.view_box)
+        super().__init__(("left", "bottom", "right"))
         self._cursor = QGraphicsLineItem(self.view_box)
         self._selection = QGraphicsRectItem(self.view_box)
         self._cursor.hide()
@@ -59,19 +45,11 @@ class TraceCanvas(pg.PlotWidget):
         self._selected: int | None = None
         self.scene().sigMouseMoved.connect(self._moved)
         self.scene().sigMouseClicked.connect(self._clicked)
-
-    @property
-    def size_px(self) -> tuple[int, int]:
-        """Get width and height that the image must have."""
-        return self.ring.size_px
+        self.left.connect(self._leave)
 
     def set_colours(self, palette: Palette) -> None:
         """Paint everything around the image in the palette's colours."""
-        self.setBackground(QColor.fromRgba(palette.background))
-        text, muted = QColor.fromRgba(palette.text), QColor.fromRgba(palette.muted)
-        for axis in self._axes.values():
-            axis.setPen(QPen(muted))
-            axis.setTextPen(QPen(text))
+        super().set_colours(palette)
         for item in (self._cursor, self._selection):
             item.setPen(QPen(QColor.fromRgba(palette.selected), 0))
 
@@ -87,7 +65,6 @@ class TraceCanvas(pg.PlotWidget):
         self._image = image
         grid, rect = image.grid, self.view_box.rect()
         self.view_box.setRange(xRange=(0, grid.n_columns), yRange=(0, grid.n_rows), padding=0)
-        self.view_box.invertY(True)
         is_grid = grid.n_columns > 1
         if is_grid:  # all cells are alike: the axes describe the last row and the first column
             names_shown, scales_shown, first_row = [], list(scales_uv[:1]), grid.n_rows - 1
@@ -99,7 +76,7 @@ class TraceCanvas(pg.PlotWidget):
         if is_grid and len(set(scales_uv)) > 1:
             scales_shown = []  # each cell has its own: the cursor says which
         lane_px, cell_px = rect.height() / grid.n_rows, rect.width() / grid.n_columns
-        left, right, bottom = (self._axes[side] for side in ("left", "right", "bottom"))
+        left, right, bottom = (self.axes[side] for side in ("left", "right", "bottom"))
         left.set_ticks(lane_ticks(names_shown), rect.height())
         right.set_ticks(scale_ticks(scales_shown, lane_px, first_row), rect.height())
         bottom.set_ticks(time_ticks(window_s, cell_px), rect.width())
@@ -160,20 +137,7 @@ class TraceCanvas(pg.PlotWidget):
             self._cursor.setLine(x, rect.top(), x, rect.bottom())
         self.pointed.emit(pointed)
 
-    def drawBackground(self, painter: QPainter, rect: QRectF) -> None:  # noqa: N802 - Qt's name
-        """Fill only around the image, which hides the rest: a quarter of the frame's cost."""
-        image = self.view_box.sceneBoundingRect().toAlignedRect().adjusted(1, 1, -1, -1)
-        around = QRegion(rect.toAlignedRect())
-        if self.ring.has_image:
-            around = around.subtracted(QRegion(image))
-        painter.save()
-        painter.setClipRegion(around, Qt.ClipOperation.IntersectClip)
-        painter.fillRect(rect, self.backgroundBrush())
-        painter.restore()
-
-    def leaveEvent(self, event: object) -> None:  # noqa: N802 - Qt's name
-        """Take the cursor away with the mouse."""
-        super().leaveEvent(event)
+    def _leave(self) -> None:
         self._cursor.hide()
         self.pointed.emit(None)
 

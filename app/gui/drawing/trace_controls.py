@@ -4,18 +4,10 @@ import dataclasses
 from collections.abc import Callable
 
 from PyQt6.QtCore import Qt, pyqtSignal
-from PyQt6.QtGui import QWheelEvent
 from PyQt6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
 
+from app.gui.drawing.calm_combo_box import CalmComboBox
 from app.gui.drawing.trace_settings import N_LANES, SCALES_UV, WINDOWS_S, TraceSettings
-
-
-class _CalmComboBox(QComboBox):
-    """Ignores the wheel: turning it over a control must not change what is shown."""
-
-    def wheelEvent(self, event: QWheelEvent | None) -> None:  # noqa: N802 - Qt's name
-        if event is not None:
-            event.ignore()
 
 
 class TraceControls(QWidget):
@@ -64,7 +56,7 @@ class TraceControls(QWidget):
         self._connect()
 
     def _combo(self, tip: str, choices: list[tuple[str, object]]) -> QComboBox:
-        combo = _CalmComboBox()
+        combo = CalmComboBox()
         combo.setToolTip(tip)
         for text, value in choices:
             combo.addItem(text, value)
@@ -73,6 +65,7 @@ class TraceControls(QWidget):
     def _arrange(self) -> None:
         row = QHBoxLayout(self)
         row.setContentsMargins(6, 2, 6, 2)
+        row.setSpacing(8)
         for widget in (
             self.layout_choice,
             self.lanes_choice,

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from app.gui.drawing.cell_grid import CellGrid
 from app.gui.drawing.column_history import ColumnHistory, Level
 from app.gui.drawing.palette import Palette
+from app.gui.drawing.ring_strip import Strip
 from app.gui.drawing.trace_kernel import (
     CellPlaces,
     ColumnRing,
@@ -21,15 +22,6 @@ from app.gui.drawing.trace_kernel import (
 )
 
 MIN_HEIGHT_WITH_SEPARATOR = 6
-
-
-@dataclass(frozen=True, slots=True)
-class Strip:
-    """A vertical strip of the image whose x is a ring: its oldest pixel lies at `x + phase`."""
-
-    x: int
-    width: int
-    phase: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""How traces are shown: window, scale, signal, arrangement; and where in time a view stands."""
+"""How traces are shown: window, scale, signal, arrangement."""
 
 import dataclasses
 import math
@@ -49,32 +49,3 @@ def round_up_125(value: float) -> float:
         return 1.0
     decade = 10.0 ** math.floor(math.log10(value))
     return next(m * decade for m in (1, 2, 5, 10) if value <= m * decade * (1 + 1e-9))
-
-
-class TimePosition:
-    """Which column is at the right edge: the newest while live, a fixed one while paused."""
-
-    def __init__(self) -> None:
-        self._end: int | None = None
-
-    @property
-    def is_live(self) -> bool:
-        """Say whether the view follows what arrives."""
-        return self._end is None
-
-    def end(self, newest: int) -> int:
-        """Return the column after the last one shown."""
-        return newest if self._end is None else min(self._end, newest)
-
-    def pause(self, newest: int) -> None:
-        """Stay where the view is."""
-        self._end = self.end(newest)
-
-    def resume(self) -> None:
-        """Follow the newest column again."""
-        self._end = None
-
-    def move(self, n_columns: int, oldest: int, newest: int, n_window: int) -> None:
-        """Go later (positive) or earlier, pausing; the newest edge does not make it live."""
-        earliest = min(oldest + n_window, newest)
-        self._end = min(max(self.end(newest) + n_columns, earliest), newest)

@@ -13,12 +13,13 @@ from app.gui.drawing.cell_grid import CellGrid, electrode_cells, lanes
 from app.gui.drawing.column_history import DEFAULT_BYTES, ColumnHistory
 from app.gui.drawing.history_scroll_bar import HistoryScrollBar
 from app.gui.drawing.palette import DARK, Palette
+from app.gui.drawing.time_position import TimePosition
 from app.gui.drawing.trace_canvas import Pointed, TraceCanvas
 from app.gui.drawing.trace_controls import TraceControls
 from app.gui.drawing.trace_data import NO_SOURCE, TraceData
 from app.gui.drawing.trace_image import TraceImage
 from app.gui.drawing.trace_keys import change_for
-from app.gui.drawing.trace_settings import TimePosition, TraceSettings, round_up_125
+from app.gui.drawing.trace_settings import TraceSettings, round_up_125
 from app.gui.drawing.trace_text import pointed_text, state_text
 
 MIN_LANE_PX = 3
