@@ -137,6 +137,12 @@ def _add_demo(commands: "_Subparsers[argparse.ArgumentParser]") -> None:
         "--recording", type=Path, metavar="SESSION_DIR", help="a recording stands in for Padova"
     )
     demo.add_argument("--seed", type=int, default=1)
+    demo.add_argument(
+        "--smu",
+        choices=("arc-one", "keithley-2600", "keysight-b2900"),
+        default="arc-one",
+        help="what holds the memristors (default arc-one)",
+    )
     demo.add_argument("--no-progress", action="store_true")
     demo.add_argument("--json", action="store_true", help="print summary.json at the end")
 

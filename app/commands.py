@@ -272,6 +272,7 @@ def demo(arguments: argparse.Namespace) -> int:
             recording=arguments.recording,
             shows_progress=not arguments.no_progress,
             prints_json=arguments.json,
+            smu=arguments.smu,
         )
     )
 

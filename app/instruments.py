@@ -1,6 +1,5 @@
 """From the instruments in `site.toml` to drivers, and to what the Gate must know of them."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +24,8 @@ from app.safety.profiles import (
     StimulatorProfile,
     check_profile,
 )
-from drivers.errors import InstrumentError
+from app.smu_drivers import make_smu
+from drivers.errors import InstrumentError, SafetyLimitError
 from drivers.mea.intan_rhx.driver import IntanRhx
 from drivers.mea.intan_rhx.settings import IntanRhxSettings
 from drivers.mea.playback.driver import Playback
@@ -33,11 +33,7 @@ from drivers.mea.protocol import CurrentPulse, MeaAmplifier, Pattern
 from drivers.neuron.aer_udp.driver import AerUdp
 from drivers.neuron.aer_udp.settings import AerUdpSettings
 from drivers.safe_state import SafeReport
-from drivers.smu.arc_one.driver import ArcOne
-from drivers.smu.arc_one.settings import ArcOneSettings
-from drivers.smu.arc_one.wire import BAUD_RATE
-from drivers.smu.protocol import DeviceAddress
-from drivers.transport.serial_port import SerialPort
+from drivers.smu.protocol import DeviceAddress, SourceMeasureUnit
 
 SWITCH_OFF_LIMIT_S = 4.0
 """Connecting anew takes longer than a driver that is connected needs."""
@@ -57,7 +53,7 @@ class Rig:
     """The drivers of one site, made but not opened."""
 
     amplifiers: dict[str, MeaAmplifier]
-    smus: dict[str, ArcOne]
+    smus: dict[str, SourceMeasureUnit]
     chips: dict[str, AerUdp]
 
     def close(self) -> None:
@@ -65,7 +61,7 @@ class Rig:
         for driver in self.all():
             driver.close()
 
-    def all(self) -> "list[MeaAmplifier | ArcOne | AerUdp]":
+    def all(self) -> "list[MeaAmplifier | SourceMeasureUnit | AerUdp]":
         """Return every driver."""
         return [*self.amplifiers.values(), *self.smus.values(), *self.chips.values()]
 
@@ -80,7 +76,7 @@ def make_rig(site: Site, folder: Path) -> Rig:
     """
     return Rig(
         amplifiers={a.name: _amplifier(a, folder) for a in site.amplifiers},
-        smus={smu.name: _arc_one(smu) for smu in site.smus},
+        smus={smu.name: make_smu(smu) for smu in site.smus},
         chips={chip.name: _aer_udp(chip) for chip in site.chips},
     )
 
@@ -151,6 +147,7 @@ def profiles_of(site: Site, provenance: dict[str, Provenance]) -> dict[str, Actu
             provenance=provenance[smu.name],
             devices={DeviceAddress(d.wordline, d.bitline): (d.name, d.limits) for d in smu.devices},
             read_voltage_v=smu.read_voltage_v,
+            compliance_a=None if isinstance(smu, ArcOneSmu) else smu.compliance_a,
         )
     for chip in site.chips:
         profiles[chip.name] = ChipProfile(
@@ -170,9 +167,15 @@ def provenance_of(site: Site, *, is_mock: bool) -> dict[str, Provenance]:
 
 
 def limit_conflicts(site: Site) -> list[str]:
-    """Return why the Gate could not take charge of this site; an empty list: it can."""
+    """Return why the Gate could not take charge of this site, or an instrument cannot do it."""
     profiles = profiles_of(site, provenance_of(site, is_mock=False))
-    return [sentence for profile in profiles.values() for sentence in check_profile(profile)]
+    sentences = [sentence for profile in profiles.values() for sentence in check_profile(profile)]
+    for smu in site.smus:
+        try:
+            make_smu(smu)
+        except SafetyLimitError as exc:
+            sentences.append(str(exc))
+    return sentences
 
 
 def _stimulator_profile(
@@ -209,26 +212,6 @@ def _amplifier(amplifier: IntanRhxAmplifier | PlaybackAmplifier, folder: Path) -
         stim_channels=tuple(channel for channel in amplifier.channels if channel in used),
     )
     return IntanRhx(amplifier.name, settings, clock_ns=monotonic_ns)
-
-
-def _arc_one(smu: ArcOneSmu) -> ArcOne:
-    settings = ArcOneSettings(
-        read_voltage_v=smu.read_voltage_v,
-        n_read_cycles=smu.n_read_cycles,
-        n_wordlines=smu.n_wordlines,
-        n_bitlines=smu.n_bitlines,
-        line_pacing_s=smu.line_pacing_s,
-        max_read_voltage_v=max(d.limits.max_read_v for d in smu.devices),
-        max_pulse_v=max(d.limits.max_amplitude_v for d in smu.devices),
-        max_forming_v=max(d.limits.max_forming_v for d in smu.devices),
-        min_pulse_width_s=min(d.limits.min_width_s for d in smu.devices),
-        max_pulse_width_s=max(d.limits.max_width_s for d in smu.devices),
-    )
-    return ArcOne(smu.name, _serial_opener(smu), settings, clock_ns=monotonic_ns)
-
-
-def _serial_opener(smu: ArcOneSmu) -> Callable[[], SerialPort]:
-    return lambda: SerialPort(smu.port, baud_rate=BAUD_RATE, parity=smu.parity)
 
 
 def _aer_udp(chip: AerUdpChip) -> AerUdp:

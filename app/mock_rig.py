@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from app.config.site import AerUdpChip, ArcOneSmu, IntanRhxAmplifier, Site
+from app.config.site import AerUdpChip, ArcOneSmu, IntanRhxAmplifier, Site, Smu
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +54,7 @@ class MockRig:
             if isinstance(amplifier, IntanRhxAmplifier):
                 self.addresses[amplifier.name] = _rhx_address(self.truth[amplifier.name])
         for smu in site.smus:
-            port = self.truth[smu.name]["pty"]
-            self.addresses[smu.name] = {"port": port, "parity": "none"}
+            self.addresses[smu.name] = _smu_address(smu, self.truth[smu.name])
 
     def stop(self) -> None:
         """End every mock: its standard input ends, and it has 3 s to notice."""
@@ -107,7 +106,8 @@ def _commands(site: Site) -> Iterator[tuple[str, str, list[str]]]:
         if isinstance(amplifier, IntanRhxAmplifier):
             yield amplifier.name, "mocks.rhx_server", [*_RHX_ARGUMENTS, *_options(amplifier.mock)]
     for smu in site.smus:
-        yield smu.name, "mocks.arc_board", [*_arc_arguments(smu), *_options(smu.mock)]
+        module = "mocks.arc_board" if isinstance(smu, ArcOneSmu) else "mocks.bench_smu"
+        yield smu.name, module, [*_smu_arguments(smu), *_options(smu.mock)]
     for chip in site.chips:
         yield chip.name, CHIP_MODULE, [*_chip_arguments(chip), *_options(chip.mock)]
 
@@ -115,7 +115,10 @@ def _commands(site: Site) -> Iterator[tuple[str, str, list[str]]]:
 _RHX_ARGUMENTS = ["--host", "127.0.0.1", "--command-port", "0", "--truth", "127.0.0.1:0"]
 
 
-def _arc_arguments(smu: ArcOneSmu) -> list[str]:
+def _smu_arguments(smu: Smu) -> list[str]:
+    if not isinstance(smu, ArcOneSmu):
+        unit = type(smu).__struct_config__.tag
+        return ["--unit", str(unit), "--tcp", "127.0.0.1:0", "--truth", "127.0.0.1:0"]
     return [
         "--pty",
         "--truth",
@@ -141,6 +144,12 @@ def _chip_address(arguments: list[str]) -> dict[str, Any]:
         "chip_host": chip_host,
         "chip_port": int(chip_port),
     }
+
+
+def _smu_address(smu: Smu, ready: Mapping[str, Any]) -> dict[str, Any]:
+    if isinstance(smu, ArcOneSmu):
+        return {"port": ready["pty"], "parity": "none"}
+    return {"resource": f"TCPIP::127.0.0.1::{ready['tcp_port']}::SOCKET", "visa_backend": "@py"}
 
 
 def _rhx_address(ready: Mapping[str, Any]) -> dict[str, Any]:

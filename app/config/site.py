@@ -192,7 +192,65 @@ class ArcOneSmu(
     mock: dict[str, str | int | float | bool] = {}
 
 
-Smu = ArcOneSmu
+class _BenchUnit(_Section, frozen=True, kw_only=True):
+    """A bench unit with one device between its terminals, at word line 1 and bit line 1."""
+
+    name: Name
+    resource: Text
+    """VISA address: `TCPIP::10.0.0.5::5025::SOCKET`, `ASRL/dev/ttyUSB0::INSTR`, ..."""
+    visa_backend: Text = "@py"
+    """PyVISA-py, "vendor" for an installed VISA library, or the path of one."""
+    baud_rate: Count = 9600
+    read_voltage_v: Annotated[float, Meta(gt=0)] = 0.2
+    compliance_a: Positive = 1e-4
+    """Set, read back and compared before the output goes on."""
+    nplc: Annotated[float, Meta(ge=0.01, le=10)] = 0.1
+    settle_s: NotNegative = 1e-3
+    is_four_wire: bool = False
+    devices: Annotated[tuple[Device, ...], Meta(min_length=1, max_length=1)]
+    mock: dict[str, str | int | float | bool] = {}
+
+    @property
+    def n_wordlines(self) -> int:
+        """Get 1: there is no array."""
+        return 1
+
+    @property
+    def n_bitlines(self) -> int:
+        """Get 1: there is no array."""
+        return 1
+
+
+class Keithley2400Smu(
+    _BenchUnit, frozen=True, kw_only=True, tag_field="driver", tag="keithley_2400"
+):
+    """A 2400, 2401, 2410 or 2420; it makes no pulse below 5 ms."""
+
+    is_rear: bool = False
+
+
+class Keithley2450Smu(
+    _BenchUnit, frozen=True, kw_only=True, tag_field="driver", tag="keithley_2450"
+):
+    """A 2450 or 2460 set to SCPI; it makes no pulse below 2 ms."""
+
+    is_rear: bool = False
+
+
+class Keithley2600Smu(
+    _BenchUnit, frozen=True, kw_only=True, tag_field="driver", tag="keithley_2600"
+):
+    """A 2601B to 2636B, channel A; pulses from 100 us by its own clock."""
+
+
+class KeysightB2900Smu(
+    _BenchUnit, frozen=True, kw_only=True, tag_field="driver", tag="keysight_b2900"
+):
+    """A B2901A to B2912B, channel 1; pulses from 50 us by its own clock."""
+
+
+BenchUnit = Keithley2400Smu | Keithley2450Smu | Keithley2600Smu | KeysightB2900Smu
+Smu = ArcOneSmu | BenchUnit
 
 
 class AerUdpChip(

@@ -1,5 +1,6 @@
 """The files of the demonstration: what it was asked for, turned into three sites and their keys."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,24 @@ import msgspec
 from app.bridge import keys
 from app.config.experiment import Experiment
 from app.config.load import ConfigError, load_experiment, load_site
-from app.config.overrides import OverrideFile, read_overrides
-from app.config.site import PlaybackAmplifier, Site
+from app.config.overrides import LimitOverride, OverrideFile, read_overrides
+from app.config.site import (
+    Keithley2600Smu,
+    KeysightB2900Smu,
+    PlaybackAmplifier,
+    Site,
+    Smu,
+)
 from drivers.errors import InstrumentError
 
 CHAIN = Path(__file__).parent / "chain2020"
+BENCH_UNITS: dict[str, type[Keithley2600Smu | KeysightB2900Smu]] = {
+    "keithley-2600": Keithley2600Smu,
+    "keysight-b2900": KeysightB2900Smu,
+}
+"""Those that make the experiment's pulses of 100 us."""
+COMPLIANCE_A = 1e-3
+"""1.5 V at 4 kOhm, and half as much again."""
 HUB = "southampton"
 SITES = (HUB, "padova", "zurich")
 """The hub first: the others dial it."""
@@ -29,6 +43,8 @@ class DemoSettings:
     recording: Path | None = None
     shows_progress: bool = True
     prints_json: bool = False
+    smu: str = "arc-one"
+    """What holds the memristors: the array of an ArC ONE, or a bench unit for each of them."""
 
 
 def prepare_files(settings: DemoSettings) -> tuple[Experiment, dict[str, Path]]:
@@ -88,10 +104,37 @@ def _demo_site(site: Site, settings: DemoSettings, index: int) -> Site:
         site,
         listen=listen,
         amplifiers=amplifiers,
-        smus=tuple(map(seeded, site.smus)),
+        smus=tuple(map(seeded, _smus(site, settings))),
         chips=tuple(map(seeded, site.chips)),
         is_recording_raw=bool(site.amplifiers),
     )
+
+
+def unit_of(device: str) -> str:
+    """Return the name of the bench unit that holds one device."""
+    return f"smu-{device}"
+
+
+def _smus(site: Site, settings: DemoSettings) -> tuple[Smu, ...]:
+    """Return the site's source-measure units, or one of the wanted kind for each device."""
+    if settings.smu == "arc-one":
+        return site.smus
+    made: list[Smu] = []
+    for board in site.smus:
+        first_ohm = dict(pair.split("=") for pair in str(board.mock["initial"]).split())
+        for device in board.devices:
+            ohm = float(first_ohm[f"{device.wordline},{device.bitline}"])
+            made.append(
+                BENCH_UNITS[settings.smu](
+                    name=unit_of(device.name),
+                    resource="TCPIP::127.0.0.1::5025::SOCKET",
+                    read_voltage_v=board.read_voltage_v,
+                    compliance_a=COMPLIANCE_A,
+                    devices=(msgspec.structs.replace(device, wordline=1, bitline=1),),
+                    mock={"preset": board.mock["preset"], "ohm": ohm},
+                )
+            )
+    return tuple(made)
 
 
 def _playback(site: Site, recording: Path) -> PlaybackAmplifier:
@@ -121,8 +164,29 @@ def _write_overrides(template: Path, folder: Path, site: Site) -> None:
     file, _ = read_overrides(template, site)
     limited = {a.name for a in site.amplifiers if not isinstance(a, PlaybackAmplifier)}
     limited |= {smu.name for smu in site.smus} | {chip.name for chip in site.chips}
-    kept = tuple(entry for entry in file.overrides if entry.instrument in limited)
+    entries = _moved_to_units(file.overrides, limited)
+    kept = tuple(entry for entry in entries if entry.instrument in limited)
     _write_toml(folder / site.limits_override, msgspec.structs.replace(file, overrides=kept))
+
+
+def _moved_to_units(
+    entries: Sequence[LimitOverride], instruments: set[str]
+) -> Iterator[LimitOverride]:
+    """Return each entry, that of a device where the device is now; its unit has a compliance."""
+    for entry in entries:
+        unit = unit_of(entry.device or "")
+        if unit not in instruments:
+            yield entry
+            continue
+        yield msgspec.structs.replace(entry, instrument=unit)
+        if entry.limit == "max_read_v":
+            yield msgspec.structs.replace(
+                entry,
+                instrument=unit,
+                limit="max_compliance_a",
+                value=COMPLIANCE_A,
+                reason="1.5 V at 4 kOhm, and half as much again",
+            )
 
 
 def _write_toml(path: Path, content: Site | Experiment | OverrideFile) -> None:

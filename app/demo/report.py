@@ -19,7 +19,7 @@ LTP_COLOUR, LTD_COLOUR, REFUSED_COLOUR = "#c0392b", "#2471a3", "#b3b6b7"
 def draw_report(
     sessions: Sessions,
     experiment: Experiment,
-    places: Mapping[int, tuple[int, int]],
+    places: Mapping[int, tuple[str, int, int]],
     title: str,
     path: Path,
 ) -> None:

@@ -128,7 +128,7 @@ def _write_results(
 ) -> dict[str, Any]:
     smus = {name: load_site(settings.out / "sites" / name / "site.toml").smus for name in SITES}
     places = {
-        synapse.id: (device.wordline, device.bitline)
+        synapse.id: (smu.name, device.wordline, device.bitline)
         for synapse in experiment.synapses
         for smu in smus[synapse.site]
         for device in smu.devices

@@ -102,20 +102,22 @@ class Sessions:
             )
         ]
 
-    def resistances(self, synapse: Synapse, wordline: int, bitline: int) -> list[tuple[int, float]]:
+    def resistances(
+        self, synapse: Synapse, instrument: str, wordline: int, bitline: int
+    ) -> list[tuple[int, float]]:
         """Return (time_ns, ohm) of all believed readings of a synapse's device."""
         query = (
-            "SELECT time_ns, resistance_ohm FROM device_reads WHERE wordline = ? AND bitline = ? "
-            "ORDER BY time_ns"
+            "SELECT time_ns, resistance_ohm FROM device_reads WHERE instrument = ? "
+            "AND wordline = ? AND bitline = ? ORDER BY time_ns"
         )
-        return self.rows(synapse.site, query, wordline, bitline)
+        return self.rows(synapse.site, query, instrument, wordline, bitline)
 
 
 def summarise(
     sessions: Sessions,
     experiment: Experiment,
     experiment_hash: str,
-    places: Mapping[int, tuple[int, int]],
+    places: Mapping[int, tuple[str, int, int]],
     counters: Mapping[str, Sequence[Mapping[str, Any]]],
 ) -> dict[str, Any]:
     """Return the whole summary; `outcome` is judged only where all four phases were run.
@@ -123,7 +125,7 @@ def summarise(
     Parameters
     ----------
     places
-        Synapse id to (word line, bit line) of its device.
+        Synapse id to (instrument, word line, bit line) of its device.
     counters
         Site to what its links counted at the end, as `spikebridge status` tells it.
     """
@@ -204,7 +206,7 @@ def _phase_row(
     sessions: Sessions,
     experiment: Experiment,
     phase: PhaseTimes,
-    places: Mapping[int, tuple[int, int]],
+    places: Mapping[int, tuple[str, int, int]],
 ) -> dict[str, Any]:
     def n_spikes(neuron_id: int) -> int:
         neuron = experiment.neuron(neuron_id)
@@ -225,7 +227,7 @@ def _phase_row(
 
 
 def _synapse_row(
-    sessions: Sessions, synapse: Synapse, phase: PhaseTimes, place: tuple[int, int]
+    sessions: Sessions, synapse: Synapse, phase: PhaseTimes, place: tuple[str, int, int]
 ) -> dict[str, Any]:
     readings = sessions.resistances(synapse, *place)
     start_ohm = _last_before(readings, phase.start_ns)

@@ -31,10 +31,17 @@ class Measured:
 class Dialect(Protocol):
     """The words of one family of instruments. Every message leaves the level at 0 V."""
 
-    can: Capabilities
-    grammar: Grammar
-    is_wedged_by_reading_off: bool
-    """It must not be asked for a reading while its output is off."""
+    @property
+    def can(self) -> Capabilities:
+        """Get what such an instrument does honestly."""
+
+    @property
+    def grammar(self) -> Grammar:
+        """Get how its messages are written."""
+
+    @property
+    def is_wedged_by_reading_off(self) -> bool:
+        """Get whether it must not be asked for a reading while its output is off."""
 
     def check_identity(self, identity: str) -> None:
         """Raise `InstrumentProtocolError` if `*IDN?` was not answered by this family."""

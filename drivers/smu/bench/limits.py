@@ -25,10 +25,12 @@ def check_pulse(
     if not isinstance(action, PulseDevice):
         raise SafetyLimitError(f"{name}: {action!r} is no pulse; ask another instrument")
     check_device(name, DeviceAddress(action.wordline, action.bitline))
-    if not (0 < abs(action.amplitude_v) <= settings.max_pulse_v):
+    max_v = settings.max_forming_v if action.is_forming else settings.max_pulse_v
+    if not (0 < abs(action.amplitude_v) <= max_v):
+        word = "forming pulse" if action.is_forming else "pulse"
         raise SafetyLimitError(
-            f"{name}: pulse of {action.amplitude_v!r} V, allowed up to "
-            f"+-{settings.max_pulse_v:g} V and not 0; choose a smaller pulse"
+            f"{name}: {word} of {action.amplitude_v!r} V, allowed up to +-{max_v:g} V and not 0; "
+            "choose a smaller pulse"
         )
     low_s = max(settings.min_pulse_width_s, can.min_width_s)
     high_s = min(settings.max_pulse_width_s, can.max_width_s)

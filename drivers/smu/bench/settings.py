@@ -26,8 +26,15 @@ class BenchSettings:
     reply_deadline_s: float = 1.0
     max_read_voltage_v: float = 0.5
     max_pulse_v: float = 1.5
+    max_forming_v: float = 0.0
+    """For pulses that form a new device; 0: none. The source range covers it."""
     min_pulse_width_s: float = 100e-6
     max_pulse_width_s: float = 10e-3
+
+    @property
+    def source_range_v(self) -> float:
+        """Get what the fixed source range must cover."""
+        return max(self.max_pulse_v, self.max_forming_v)
 
     def check(self, name: str, can: Capabilities) -> None:
         """Raise `SafetyLimitError` for what the instrument cannot do."""
@@ -45,6 +52,7 @@ class BenchSettings:
         return (
             ("max_read_voltage_v", self.max_read_voltage_v, 0.0, can.max_pulse_v),
             ("max_pulse_v", self.max_pulse_v, 0.0, can.max_pulse_v),
+            ("max_forming_v", self.max_forming_v, 0.0, can.max_pulse_v),
             ("max_pulse_width_s", self.max_pulse_width_s, can.min_width_s, can.max_width_s),
             ("min_pulse_width_s", self.min_pulse_width_s, 0.0, self.max_pulse_width_s),
             ("read_voltage_v", self.read_voltage_v, least_v, self.max_read_voltage_v),

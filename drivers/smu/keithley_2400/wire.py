@@ -72,7 +72,7 @@ class Keithley2400:
                     f":SYST:RSEN {int(settings.is_four_wire)}",
                     ":SOUR:FUNC VOLT",
                     ":SOUR:VOLT:MODE FIX",
-                    f":SOUR:VOLT:RANG {fixed(settings.max_pulse_v)}",
+                    f":SOUR:VOLT:RANG {fixed(settings.source_range_v)}",
                     ":SOUR:VOLT 0",
                 )
             ),

@@ -71,7 +71,7 @@ class Keithley2450:
                     "*RST",
                     f":ROUT:TERM {'REAR' if settings.is_rear else 'FRON'}",
                     ":SOUR:FUNC VOLT",
-                    f":SOUR:VOLT:RANG {fixed(settings.max_pulse_v)}",
+                    f":SOUR:VOLT:RANG {fixed(settings.source_range_v)}",
                     ":SOUR:VOLT 0",
                     f":SOUR:VOLT:ILIM {limit}",
                     ":SOUR:VOLT:READ:BACK ON",

@@ -67,7 +67,7 @@ class Keithley2600:
             "smua.source.func = smua.OUTPUT_DCVOLTS",
             "smua.source.offmode = smua.OUTPUT_NORMAL",
             "smua.source.autorangev = smua.AUTORANGE_OFF",
-            f"smua.source.rangev = {fixed(settings.max_pulse_v)}",
+            f"smua.source.rangev = {fixed(settings.source_range_v)}",
             "smua.source.levelv = 0",
             f"smua.source.limiti = {limit}",
         )

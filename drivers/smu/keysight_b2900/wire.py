@@ -67,7 +67,7 @@ class KeysightB2900:
                     ":SOUR1:FUNC:MODE VOLT",
                     ":SOUR1:FUNC:SHAP DC",
                     ":SOUR1:VOLT:RANG:AUTO OFF",
-                    f":SOUR1:VOLT:RANG {fixed(settings.max_pulse_v)}",
+                    f":SOUR1:VOLT:RANG {fixed(settings.source_range_v)}",
                     ":SOUR1:VOLT 0",
                 )
             ),
