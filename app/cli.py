@@ -123,6 +123,9 @@ def _add_sessions(commands: "_Subparsers[argparse.ArgumentParser]") -> None:
         made.set_defaults(where="app.sessions.commands")
         return made
 
+    session("info", "what a recorded session holds, on one screen")
+    report = session("report", "figures and one HTML page about a recorded session")
+    report.add_argument("--out", type=Path, metavar="FOLDER", help="default SESSION/export/report")
     recover = commands.add_parser("recover", help="make whole what a crash left; never deletes")
     recover.add_argument("folder", type=Path, metavar="SESSION|FOLDER")
     recover.set_defaults(where="app.sessions.commands")

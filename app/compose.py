@@ -5,6 +5,7 @@ import importlib.metadata
 import logging
 import platform
 import secrets
+import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -50,6 +51,7 @@ from app.engine.wiring import (
     devices_of,
     electrode_use,
     feed_format,
+    metadata_of,
     network_of,
     site_numbers,
     targets_of,
@@ -58,7 +60,7 @@ from app.instruments import Rig, profiles_of, provenance_of
 from app.recording.event_log import EventLog
 from app.recording.history import DoseHistory, PastDose
 from app.recording.raw_writer import RawWriter
-from app.recording.reader import last_seqs_of_site
+from app.recording.received import last_seqs_of_site
 from app.recording.recovery import Recovery, recover_all
 from app.recording.session import Session, create_session
 from app.safety.actuator_worker import ActuatorWorker
@@ -210,6 +212,7 @@ class Composition:
             limits=limits_in_force(profiles_of(site, self.provenance)),
             provenance={name: p.value for name, p in self.provenance.items()},
             limits_override=self.files.override_bytes,
+            metadata=metadata_of(site, dt.datetime.now(dt.UTC).date()),
         )
         self.event_log = EventLog(
             self.session.events_path,
@@ -497,9 +500,14 @@ class Composition:
 
 def _software() -> dict[str, str]:
     """Return the versions that a reader of the session may need to know."""
-    names = ("spikebridge", "numpy", "numba", "msgspec", "cryptography")
+    names = ("spikebridge", "numpy", "numba", "msgspec", "cryptography", "pyserial", "pyzmq")
     versions = {name: importlib.metadata.version(name) for name in names}
-    return {**versions, "python": platform.python_version(), "platform": platform.platform()}
+    return {
+        **versions,
+        "sqlite": sqlite3.sqlite_version,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+    }
 
 
 def _nothing() -> None:

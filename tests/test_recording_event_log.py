@@ -14,7 +14,8 @@ import pytest
 from app.core.spikes import PSP_RECORD, SPIKE_RECORD
 from app.recording.errors import RecordingError
 from app.recording.event_log import EventLog
-from app.recording.reader import last_seqs, last_seqs_of_site, open_session
+from app.recording.reader import open_session
+from app.recording.received import last_seqs, last_seqs_of_site
 from app.recording.rows import (
     ArmingRow,
     AuditRecordRow,

@@ -15,9 +15,9 @@ import pytest
 from app.recording.event_log import EventLog
 from app.recording.event_store import connect
 from app.recording.files import DiskFile, DiskFiles, RecordFile
+from app.recording.raw_reader import read_raw
 from app.recording.raw_status import RawState
 from app.recording.raw_writer import RawWriter
-from app.recording.reader import read_raw
 from app.recording.rows import NoteRow, RawRecordingRow
 from drivers.mea.protocol import SampleBlock, StreamFormat
 

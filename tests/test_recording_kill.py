@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from open_ephys.analysis import Session as OpenEphysSession
 
-from app.recording.reader import last_seqs, open_session
+from app.recording.reader import open_session
+from app.recording.received import last_seqs
 from app.recording.rows import NoteRow, RawRecordingRow, SpikeRow
 from app.recording.session import session_folders
 

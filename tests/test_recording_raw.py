@@ -12,9 +12,9 @@ from open_ephys.analysis import Session as OpenEphysSession
 from app.recording.errors import RecordingError
 from app.recording.files import DiskFiles
 from app.recording.npy_file import HEADER_BYTES, NpyFile
+from app.recording.raw_reader import RawSamples, read_raw
 from app.recording.raw_status import RawState
 from app.recording.raw_writer import RawWriter
-from app.recording.reader import RawSamples, read_raw
 from app.recording.rows import RawRecordingRow
 from drivers.mea.protocol import SampleBlock, StimMark, StreamFormat
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from app.config.about import About, Culture
 from app.config.limits import ChipLimits, DeviceLimits, StimulationLimits
 from app.config.units import (
     Count,
@@ -110,6 +111,8 @@ class _Amplifier(_Section, frozen=True, kw_only=True):
     name: Name
     neurons: tuple[ElectrodeNeuron, ...] = ()
     detection: Detection = Detection()
+    culture: Culture | None = None
+    """What grows on the array; goes into every recording."""
     probe: str | None = None
     """File of the electrode map, in probeinterface's format."""
     bad_channels: tuple[str, ...] = ()
@@ -169,6 +172,9 @@ class Device(_Section, frozen=True, kw_only=True):
     wordline: Line
     bitline: Line
     limits: DeviceLimits = DeviceLimits()
+    wafer: Text | None = None
+    die: Text | None = None
+    """Where it was made; go into every recording."""
 
 
 class ArcOneSmu(
@@ -303,6 +309,7 @@ class Site(_Section, frozen=True, kw_only=True):
     """File in which somebody signs for limits looser than their defaults."""
     alert_command: tuple[str, ...] = ()
     """Run, with what happened as last argument, when this rig trips and nobody is at a console."""
+    about: About = About()
     listen: Listen | None = None
     peers: tuple[Peer, ...] = ()
     operators: tuple[Operator, ...] = ()

@@ -1,8 +1,11 @@
 """What the configuration says about who is joined to what, as the engine's parts take it."""
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 
 from app.config.electrode_map import amplifier_positions_um
@@ -137,3 +140,20 @@ def feed_format(
         sites=tuple(site_numbers(site, experiment)),
         neurons=tuple((n.id, n.site, n.name) for n in sorted(neurons, key=lambda n: n.id)),
     )
+
+
+def metadata_of(site: Site, today: dt.date) -> dict[str, Any]:
+    """Return what a recording says about laboratory, cultures and devices, as plain values."""
+    cultures = {a.name: a.culture for a in site.amplifiers if a.culture is not None}
+    devices = {device.name: device for smu in site.smus for device in smu.devices}
+    return {
+        "about": msgspec.to_builtins(site.about),
+        "cultures": {
+            name: {**msgspec.to_builtins(c), "days_in_vitro": c.days_in_vitro(today)}
+            for name, c in cultures.items()
+        },
+        "devices": {
+            name: {"wafer": d.wafer, "die": d.die, "wordline": d.wordline, "bitline": d.bitline}
+            for name, d in devices.items()
+        },
+    }

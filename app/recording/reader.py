@@ -1,37 +1,25 @@
-"""Reading a session back: tables, spikes as records, raw samples as memory maps. Never writes."""
+"""Reading a session back: tables, spikes as records, times on one clock. Never writes."""
 
-import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from app.core.spikes import SPIKE_RECORD, SpikeRecords
 from app.recording.errors import RecordingError
+from app.recording.raw_reader import RawSamples, read_raw
 from app.recording.rows import SpikeRow
 from app.recording.schema import TABLES, check_version
-from app.recording.session import SessionInfo, read_info, session_folders
-from drivers.mea.protocol import StreamFormat
+from app.recording.session import SessionInfo, read_info
 
 RowT = TypeVar("RowT", bound=NamedTuple)
 
 _SPIKE_COLUMNS = "time_ns, sample_index, neuron, amplitude_uv, age_bound_us, kind, flags, 0"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RawSamples:
-    """One recordingN; `samples` is int16 `(n_samples, n_channels)`, mapped, whole frames only."""
-
-    folder: Path
-    stream_format: StreamFormat
-    first_sample: int
-    samples: npt.NDArray[np.int16]
 
 
 class SessionReader:
@@ -112,6 +100,58 @@ class SessionReader:
             [(*r[:3], nan if r[3] is None else r[3], *r[4:]) for r in found], SPIKE_RECORD
         )
 
+    def table(
+        self, name: str, from_ns: int | None = None, to_ns: int | None = None
+    ) -> dict[str, npt.NDArray[Any]]:
+        """Return a table's columns as arrays, by name, with `from_ns <= time_ns < to_ns`.
+
+        A REAL that is NULL is NaN; a whole number or text that is NULL is masked
+        (`numpy.ma.MaskedArray`).
+
+        Raises
+        ------
+        RecordingError
+            There is no such table, or times are given for one without `time_ns`.
+        """
+        row_type = next((t for t, known in TABLES.items() if known == name), None)
+        if row_type is None:
+            raise RecordingError(f"no table {name!r}; there are {', '.join(TABLES.values())}")
+        rows = self.rows(row_type, from_ns, to_ns)
+        columns = zip(*rows, strict=True) if rows else [()] * len(row_type._fields)
+        return {
+            field: _as_array(list(column))
+            for field, column in zip(row_type._fields, columns, strict=True)
+        }
+
+    def query(self, text: str, *values: object) -> list[tuple[Any, ...]]:
+        """Return the rows of an SQL query. Raises `RecordingError` for what SQLite refuses."""
+        with named_errors(self.folder):
+            return self._connection.execute(text, values).fetchall()
+
+    def to_utc_ns(self, time_ns: int) -> int:
+        """Return UTC of a moment on this site's clock, by the nearest recorded anchor."""
+        anchor = min(self.info.anchors, key=lambda a: abs(a.monotonic_ns - time_ns))
+        return anchor.utc_ns + time_ns - anchor.monotonic_ns
+
+    def to_own_ns(self, site: str, times_ns: npt.ArrayLike) -> npt.NDArray[np.int64]:
+        """Return moments on another site's clock on this one's, by the recorded link offsets.
+
+        Before the first estimate of an offset the first one is used; without any, the times stay.
+        """
+        times: npt.NDArray[np.int64] = np.asarray(times_ns, np.int64)
+        found = self.query(
+            "SELECT time_ns, offset_ns FROM clock_mappings WHERE kind = 'link' AND source = ? "
+            "ORDER BY rowid",
+            site,
+        )
+        if not found or site == self.info.site:
+            return times
+        known = np.array(found, np.int64)
+        own = times - known[0, 1]
+        at = np.clip(np.searchsorted(known[:, 0], own, "right") - 1, 0, len(known) - 1)
+        offsets: npt.NDArray[np.int64] = known[at, 1]
+        return times - offsets
+
     def count(self, row_type: type[NamedTuple]) -> int:
         """Return how many rows a table has."""
         (n_rows,) = self._connection.execute(f"SELECT count(*) FROM {TABLES[row_type]}").fetchone()
@@ -138,62 +178,12 @@ def open_session(folder: Path) -> SessionReader:
     return SessionReader(folder)
 
 
-def read_raw(node_folder: Path) -> list[RawSamples]:
-    """Return every recordingN under one record node, in the order in which they were written.
-
-    Raises
-    ------
-    RecordingError
-        One of them cannot be read; its path is in the message.
-    """
-    found = node_folder.glob("experiment*/recording*/structure.oebin")
-    return [_read_raw(path) for path in sorted(found, key=_numbers_in)]
-
-
-def last_seqs(path: Path) -> dict[str, int]:
-    """Return, per sender session (hex), the last seq received or declared missing without a break.
-
-    `path` is a session folder or its event log; raises RecordingError if there is none.
-    """
-    return {session: until for session, _, until in _received(path)}
-
-
-def last_seqs_of_site(root: Path, site: str, n_newest: int = 20) -> dict[str, int]:
-    """Return `last_seqs` over the newest sessions of a site; unreadable ones are left out.
-
-    A restart may have been followed by another before any peer came back, so the newest session
-    alone is not enough.
-    """
-    last: dict[str, int] = {}
-    for folder in session_folders(root, site)[-n_newest:]:
-        try:
-            received = _received(folder)
-        except RecordingError:
-            # Then its frames are sent again and recorded twice rather than missed.
-            continue
-        for session, first, until in received:
-            known = last.get(session)
-            if known is None or first <= known + 1:
-                last[session] = max(until, known or 0)
-    return last
-
-
-def _received(path: Path) -> list[tuple[str, int, int]]:
-    connection = open_read_only(path / "events.sqlite" if path.is_dir() else path)
-    try:
-        with _named_errors(path):
-            found = connection.execute("SELECT session, from_seq, until_seq FROM received_until")
-            return [(str(session), int(first), int(until)) for session, first, until in found]
-    finally:
-        connection.close()
-
-
 def open_read_only(path: Path) -> sqlite3.Connection:
-    """Return a connection to an event log that cannot write. Raises RecordingError."""
-    with _named_errors(path):
+    """Open an event log of this version for reading. Raises `RecordingError`."""
+    with named_errors(path):
         connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=1.0)
     try:
-        with _named_errors(path):
+        with named_errors(path):
             check_version(connection, path)
     except RecordingError:
         connection.close()
@@ -202,7 +192,8 @@ def open_read_only(path: Path) -> sqlite3.Connection:
 
 
 @contextmanager
-def _named_errors(path: Path) -> Iterator[None]:
+def named_errors(path: Path) -> Iterator[None]:
+    """Turn what SQLite says into an error that names the file."""
     try:
         yield
     except sqlite3.Error as exc:
@@ -216,37 +207,20 @@ def _between(from_ns: int | None, to_ns: int | None) -> tuple[str, list[int | st
     return where, [bound for _, bound in given]
 
 
+def _as_array(values: list[Any]) -> npt.NDArray[Any]:
+    known = [value for value in values if value is not None]
+    if len(known) == len(values):
+        kind: Any = object if known and isinstance(known[0], bytes) else None
+        return np.array(values, kind)
+    if not known or isinstance(known[0], float):
+        return np.array([np.nan if value is None else value for value in values], float)
+    filler = type(known[0])()
+    filled = np.array([filler if value is None else value for value in values])
+    return np.ma.MaskedArray(filled, [value is None for value in values])
+
+
 def _as_row(row_type: type[RowT], values: tuple[object, ...]) -> RowT:
     row = row_type._make(values)
     if isinstance(row, SpikeRow) and row.amplitude_uv is None:
         return row._replace(amplitude_uv=float("nan"))
     return row
-
-
-def _read_raw(oebin: Path) -> RawSamples:
-    try:
-        stream = json.loads(oebin.read_bytes())["continuous"][0]
-        channels = stream["channels"]
-        stream_format = StreamFormat(
-            channel_names=tuple(channel["channel_name"] for channel in channels),
-            sample_rate_hz=float(stream["sample_rate"]),
-            microvolts_per_count=float(channels[0]["bit_volts"]),
-        )
-        folder = oebin.parent / "continuous" / stream["folder_name"]
-        first_sample = int(np.load(folder / "sample_numbers.npy", mmap_mode="r")[0])
-        samples = _map_frames(folder / "continuous.dat", len(channels))
-    except (OSError, ValueError, LookupError, TypeError) as exc:
-        raise RecordingError(f"{oebin}: raw recording cannot be read: {exc}") from exc
-    return RawSamples(oebin.parent, stream_format, first_sample, samples)
-
-
-def _map_frames(path: Path, n_channels: int) -> npt.NDArray[np.int16]:
-    n_samples = path.stat().st_size // (2 * n_channels)
-    if n_samples == 0:
-        return np.empty((0, n_channels), np.int16)
-    return np.memmap(path, "<i2", "r", shape=(n_samples, n_channels))
-
-
-def _numbers_in(path: Path) -> list[int]:
-    parts = path.parts[-3:-1]
-    return [int("".join(c for c in part if c.isdigit())) for part in parts]

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -57,6 +57,8 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     """The limits in force, defaults filled in, as JSON."""
     provenance: dict[str, str] = {}
     """What stood behind each instrument: live, mock or playback."""
+    metadata: dict[str, Any] = {}
+    """What site.toml says about laboratory, cultures and devices, and their age on that day."""
     recovered: tuple[str, ...] = ()
     """What was done to it after a crash."""
 
@@ -142,6 +144,7 @@ def create_session(
     limits: bytes = b"{}",
     provenance: Mapping[str, str] | None = None,
     limits_override: bytes = b"",
+    metadata: Mapping[str, Any] | None = None,
     reserve_bytes: int = RESERVE_BYTES,
     files: Files | None = None,
 ) -> Session:
@@ -169,6 +172,7 @@ def create_session(
         anchors=(ClockAnchor(*anchor),),
         limits=msgspec.Raw(limits),
         provenance=dict(provenance or {}),
+        metadata=dict(metadata or {}),
     )
     if not _FOLDER_NAME.fullmatch(f"{started:%Y-%m-%dT%H%M%SZ}_{site}_0000"):
         raise RecordingError(f"site {site!r}: no folder name; use letters, digits, '_', '.', '-'")

@@ -25,6 +25,28 @@ def replay(arguments: argparse.Namespace) -> int:
     return ExitCode.OK
 
 
+def info(arguments: argparse.Namespace) -> int:
+    """Show what a session holds."""
+    from app.recording.reader import open_session  # noqa: PLC0415
+    from app.sessions.facts import facts  # noqa: PLC0415
+
+    with open_session(arguments.session) as session:
+        lines = facts(session)
+    width = max(len(line.what) for line in lines)
+    for line in lines:
+        _say(f"{line.what:{width}}  {line.text}")
+    return ExitCode.OK
+
+
+def report(arguments: argparse.Namespace) -> int:
+    """Write figures and one page about a session."""
+    from app.sessions.report import write_report  # noqa: PLC0415
+
+    out: Path = arguments.out or arguments.session / "export" / "report"
+    _say(f"written: {write_report(arguments.session, out)}")
+    return ExitCode.OK
+
+
 def recover(arguments: argparse.Namespace) -> int:
     """Make whole what a crash left open: one session, or all below a folder."""
     from app.recording.files import DiskFiles  # noqa: PLC0415
