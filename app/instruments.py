@@ -5,8 +5,10 @@ from pathlib import Path
 
 from app.config.site import (
     AerUdpChip,
+    Amplifier,
     ArcOneSmu,
     IntanRhxAmplifier,
+    OpenEphysAmplifier,
     PlaybackAmplifier,
     Site,
     StimPattern,
@@ -28,6 +30,8 @@ from app.smu_drivers import make_smu
 from drivers.errors import InstrumentError, SafetyLimitError
 from drivers.mea.intan_rhx.driver import IntanRhx
 from drivers.mea.intan_rhx.settings import IntanRhxSettings
+from drivers.mea.open_ephys.driver import OpenEphysGui
+from drivers.mea.open_ephys.settings import OpenEphysSettings
 from drivers.mea.playback.driver import Playback
 from drivers.mea.protocol import CurrentPulse, MeaAmplifier, Pattern
 from drivers.neuron.aer_udp.driver import AerUdp
@@ -131,7 +135,7 @@ def switch_off(site_file: Path, site: Site) -> list[SafeReport]:
     return reports
 
 
-def patterns_of(amplifier: IntanRhxAmplifier | PlaybackAmplifier) -> list[Pattern]:
+def patterns_of(amplifier: Amplifier) -> list[Pattern]:
     """Return the prepared patterns of an amplifier as its driver takes them."""
     return [_pattern(pattern) for pattern in amplifier.patterns]
 
@@ -140,7 +144,9 @@ def profiles_of(site: Site, provenance: dict[str, Provenance]) -> dict[str, Actu
     """Return what the Gate must know of each instrument that could move something."""
     profiles: dict[str, ActuatorProfile] = {}
     for amplifier in site.amplifiers:
-        profiles[amplifier.name] = _stimulator_profile(amplifier, provenance[amplifier.name])
+        # What cannot move anything has no profile: the Gate knows no such actuator.
+        if not isinstance(amplifier, OpenEphysAmplifier):
+            profiles[amplifier.name] = _stimulator_profile(amplifier, provenance[amplifier.name])
     for smu in site.smus:
         profiles[smu.name] = DeviceArrayProfile(
             name=smu.name,
@@ -193,7 +199,7 @@ def _stimulator_profile(
     )
 
 
-def _amplifier(amplifier: IntanRhxAmplifier | PlaybackAmplifier, folder: Path) -> MeaAmplifier:
+def _amplifier(amplifier: Amplifier, folder: Path) -> MeaAmplifier:
     if isinstance(amplifier, PlaybackAmplifier):
         return Playback(
             amplifier.name,
@@ -202,6 +208,8 @@ def _amplifier(amplifier: IntanRhxAmplifier | PlaybackAmplifier, folder: Path) -
             reader=amplifier.reader,
             wav_microvolts_per_count=amplifier.wav_microvolts_per_count,
         )
+    if isinstance(amplifier, OpenEphysAmplifier):
+        return OpenEphysGui(amplifier.name, _open_ephys_settings(amplifier), clock_ns=monotonic_ns)
     used = {channel for pattern in amplifier.patterns for channel in pattern.channels}
     settings = IntanRhxSettings(
         host=amplifier.host,
@@ -212,6 +220,18 @@ def _amplifier(amplifier: IntanRhxAmplifier | PlaybackAmplifier, folder: Path) -
         stim_channels=tuple(channel for channel in amplifier.channels if channel in used),
     )
     return IntanRhx(amplifier.name, settings, clock_ns=monotonic_ns)
+
+
+def _open_ephys_settings(amplifier: OpenEphysAmplifier) -> OpenEphysSettings:
+    return OpenEphysSettings(
+        host=amplifier.host,
+        http_port=amplifier.http_port,
+        falcon_port=amplifier.falcon_port,
+        stream=amplifier.stream,
+        channels=amplifier.channels,
+        sample_rate_hz=amplifier.sample_rate_hz,
+        microvolts_per_count=amplifier.microvolts_per_count,
+    )
 
 
 def _aer_udp(chip: AerUdpChip) -> AerUdp:

@@ -17,7 +17,14 @@ from typing import Any
 
 import msgspec
 
-from app.config.site import AerUdpChip, ArcOneSmu, IntanRhxAmplifier, Site, Smu
+from app.config.site import (
+    AerUdpChip,
+    ArcOneSmu,
+    IntanRhxAmplifier,
+    OpenEphysAmplifier,
+    Site,
+    Smu,
+)
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +60,10 @@ class MockRig:
         for amplifier in site.amplifiers:
             if isinstance(amplifier, IntanRhxAmplifier):
                 self.addresses[amplifier.name] = _rhx_address(self.truth[amplifier.name])
+            elif isinstance(amplifier, OpenEphysAmplifier):
+                ready = self.truth[amplifier.name]
+                ports = {port: ready[port] for port in ("http_port", "falcon_port")}
+                self.addresses[amplifier.name] = {"host": "127.0.0.1", **ports}
         for smu in site.smus:
             self.addresses[smu.name] = _smu_address(smu, self.truth[smu.name])
 
@@ -105,6 +116,9 @@ def _commands(site: Site) -> Iterator[tuple[str, str, list[str]]]:
     for amplifier in site.amplifiers:
         if isinstance(amplifier, IntanRhxAmplifier):
             yield amplifier.name, "mocks.rhx_server", [*_RHX_ARGUMENTS, *_options(amplifier.mock)]
+        elif isinstance(amplifier, OpenEphysAmplifier):
+            options = [*_open_ephys_arguments(amplifier), *_options(amplifier.mock)]
+            yield amplifier.name, "mocks.open_ephys_gui", options
     for smu in site.smus:
         module = "mocks.arc_board" if isinstance(smu, ArcOneSmu) else "mocks.bench_smu"
         yield smu.name, module, [*_smu_arguments(smu), *_options(smu.mock)]
@@ -113,6 +127,17 @@ def _commands(site: Site) -> Iterator[tuple[str, str, list[str]]]:
 
 
 _RHX_ARGUMENTS = ["--host", "127.0.0.1", "--command-port", "0", "--truth", "127.0.0.1:0"]
+
+
+def _open_ephys_arguments(amplifier: OpenEphysAmplifier) -> list[str]:
+    return [
+        "--truth",
+        "127.0.0.1:0",
+        "--n-channels",
+        str(len(amplifier.channels)),
+        "--sample-rate-hz",
+        f"{amplifier.sample_rate_hz:.0f}",
+    ]
 
 
 def _smu_arguments(smu: Smu) -> list[str]:

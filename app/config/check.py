@@ -8,7 +8,13 @@ from collections.abc import Iterable, Mapping
 
 from app.config.check_rights import rights_conflicts, site_rights_conflicts
 from app.config.experiment import Experiment, Synapse
-from app.config.site import Amplifier, IntanRhxAmplifier, PlaybackAmplifier, Site
+from app.config.site import (
+    Amplifier,
+    IntanRhxAmplifier,
+    OpenEphysAmplifier,
+    PlaybackAmplifier,
+    Site,
+)
 
 HEARTBEAT_S = 0.05
 """The freshness bound overstates a PSP's age by up to one heartbeat interval."""
@@ -173,8 +179,12 @@ def _amplifier_conflicts(site: Site) -> list[str]:
             f"{where} two neurons are on channel", [n.channel for n in amplifier.neurons]
         )
         sentences += _bad_channel_conflicts(amplifier, where)
-        if isinstance(amplifier, IntanRhxAmplifier):
+        if not isinstance(amplifier, PlaybackAmplifier):
             sentences += _unknown_channels(amplifier, where)
+        if isinstance(amplifier, OpenEphysAmplifier) and amplifier.patterns:
+            sentences.append(
+                f"{where} the Open Ephys GUI takes no stimuli from us; take the patterns out"
+            )
     return sentences
 
 
@@ -196,7 +206,7 @@ def _bad_channel_conflicts(amplifier: Amplifier, where: str) -> list[str]:
     return sentences
 
 
-def _unknown_channels(amplifier: IntanRhxAmplifier, where: str) -> list[str]:
+def _unknown_channels(amplifier: IntanRhxAmplifier | OpenEphysAmplifier, where: str) -> list[str]:
     known = set(amplifier.channels)
     sentences = _double(f"{where} listed twice:", list(amplifier.channels))
     sentences += [

@@ -14,7 +14,7 @@ import msgspec
 
 from app.config.limits import ChipLimits, DeviceLimits, StimulationLimits
 from app.config.load import parse, read_bounded
-from app.config.site import Device, IntanRhxAmplifier, PlaybackAmplifier, Site
+from app.config.site import Device, IntanRhxAmplifier, Site
 from app.config.units import Name, Text
 
 Limits = StimulationLimits | DeviceLimits | ChipLimits
@@ -133,7 +133,7 @@ def _signed_in_place(site: Site) -> list[str]:
 def all_limits(site: Site) -> list[tuple[str, Limits]]:
     """Return every set of limits of a site, with the name of what it binds."""
     found: list[tuple[str, Limits]] = [
-        (a.name, a.limits) for a in site.amplifiers if not isinstance(a, PlaybackAmplifier)
+        (a.name, a.limits) for a in site.amplifiers if isinstance(a, IntanRhxAmplifier)
     ]
     found += [(f"{smu.name}, {d.name}", d.limits) for smu in site.smus for d in smu.devices]
     return found + [(chip.name, chip.limits) for chip in site.chips]

@@ -143,6 +143,30 @@ class IntanRhxAmplifier(
     """Options of the simulated instrument in mock mode."""
 
 
+class OpenEphysAmplifier(
+    _Amplifier,
+    frozen=True,
+    kw_only=True,
+    tag_field="driver",
+    tag="open_ephys",
+):
+    """Any amplifier behind the Open Ephys GUI, through its Falcon Output. It cannot stimulate."""
+
+    host: str
+    http_port: Port = 37497
+    falcon_port: Port = 3335
+    stream: str = ""
+    """Which stream, where several pass through the plugin."""
+    channels: Annotated[tuple[str, ...], Meta(min_length=1)]
+    """Names for the stream's channels, in its order."""
+    sample_rate_hz: Positive
+    microvolts_per_count: Positive = 0.195
+    """The step of the amplifier: bit_volts in the GUI."""
+    patterns: tuple[StimPattern, ...] = ()
+    """None is possible; `check` says so."""
+    mock: dict[str, str | int | float | bool] = {}
+
+
 class PlaybackAmplifier(
     _Amplifier,
     frozen=True,
@@ -162,7 +186,7 @@ class PlaybackAmplifier(
     """Kept so that requests are understood; each is refused."""
 
 
-Amplifier = IntanRhxAmplifier | PlaybackAmplifier
+Amplifier = IntanRhxAmplifier | OpenEphysAmplifier | PlaybackAmplifier
 
 
 class Device(_Section, frozen=True, kw_only=True):
