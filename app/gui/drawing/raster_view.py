@@ -205,7 +205,7 @@ class RasterView(QWidget):
         self.canvas.axes["left"].setLabel("Channel or neuron")
         self.canvas.axes["bottom"].set_ticks(time_ticks(self.window_s, width / ratio), width)
         self.canvas.axes["bottom"].setLabel("Time before the right edge", "s")
-        self.canvas.ring.set_labels(titles, self._palette.muted)
+        self.canvas.ring.set_labels(titles, self._palette.text)
 
     def _show_legend(self) -> None:
         colours = self._data.lut(self._palette)
