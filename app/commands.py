@@ -57,6 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
         engine_arguments += ["--experiment", str(arguments.experiment)]
     if arguments.mock:
         engine_arguments.append("--mock")
+    if arguments.dry_run:
+        engine_arguments.append("--dry-run")
     _checked_site(arguments.site_file, is_mock=arguments.mock)
     return supervise(arguments.site_file, engine_arguments, is_mock=arguments.mock)
 
@@ -81,7 +83,12 @@ def engine(arguments: argparse.Namespace) -> int:
         files = replace(
             files, experiment=experiment, experiment_bytes=read_bounded(arguments.experiment)
         )
-    return run_engine(files, is_mock=arguments.mock, heartbeat_fd=arguments.heartbeat_fd)
+    return run_engine(
+        files,
+        is_mock=arguments.mock,
+        heartbeat_fd=arguments.heartbeat_fd,
+        is_dry_run=arguments.dry_run,
+    )
 
 
 def safe_off(arguments: argparse.Namespace) -> int:

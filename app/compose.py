@@ -35,6 +35,7 @@ from app.core.detector import Detector, warm_up
 from app.core.input_log import InputLog
 from app.core.sample_clock import ClockMapping
 from app.core.spikes import Provenance, PspRecords, SpikeBatch
+from app.engine.alerter import Alerter
 from app.engine.engine import Engine, EngineParts
 from app.engine.ledger import Ledger
 from app.engine.own_events import OwnStream
@@ -64,6 +65,7 @@ from app.recording.received import last_seqs_of_site
 from app.recording.recovery import Recovery, recover_all
 from app.recording.session import Session, create_session
 from app.safety.actuator_worker import ActuatorWorker
+from app.safety.audit import DeliveryOutcome
 from app.safety.gate import Gate
 from app.safety.profiles import limits_in_force
 from app.synapse.device_worker import DeviceWorker, PulseRecord
@@ -105,6 +107,8 @@ class Composition:
     rig: Rig
     engine: Engine
     is_mock: bool
+    is_dry_run: bool = False
+    """The rig's actuators are recorders: what is permitted is no dose."""
     experiment_hash: str = ""
     session: Session = field(init=False)
     event_log: EventLog = field(init=False)
@@ -175,6 +179,8 @@ class Composition:
             actuators=self.actuators,
             devices=self.devices,
             network=self.network,
+            is_dry_run=self.is_dry_run,
+            alerter=self._alerter(),
             close_instruments=self.rig.close,
         )
 
@@ -238,7 +244,8 @@ class Composition:
             clock_ns=monotonic_ns,
             on_audit=self.ledger.audit,
             on_input=self._gate_input,
-            on_dose=self.ledger.doses,
+            on_dose=None if self.is_dry_run else self.ledger.doses,
+            on_trip=self.engine.tripped,
         )
         until = self.files.limits_until
         if until is not None:
@@ -253,6 +260,17 @@ class Composition:
         if unread:
             sentence = f"{'; '.join(unread)}; move it away to go on without what it gave"
             self.gate.set_block("dose history", sentence, now_ns)
+
+    def _alerter(self) -> Alerter | None:
+        site = self.files.site
+        if not site.alert_command:
+            return None
+        return Alerter(
+            site.alert_command,
+            site.site,
+            on_outcome=lambda outcome: self.ledger.note("engine", outcome),
+            on_failure=self.engine.failed,
+        )
 
     def _gate_input(self, kind: str, body: Mapping[str, object], now_ns: int) -> None:
         self.input_log.record(f"gate {kind}", msgspec.msgpack.encode(body), now_ns)
@@ -298,6 +316,9 @@ class Composition:
             on_delivery=self.ledger.delivery,
             clock_ns=monotonic_ns,
             on_failure=self.engine.failed,
+            delivered_as=(
+                DeliveryOutcome.DRY_RUN if self.is_dry_run else DeliveryOutcome.DELIVERED
+            ),
         )
 
     def _make_devices(self) -> None:
@@ -317,6 +338,9 @@ class Composition:
                     min_change=site.synapses.min_change,
                     clock_ns=monotonic_ns,
                     on_failure=self.engine.failed,
+                    unconfirmed_as=(
+                        DeliveryOutcome.DRY_RUN if self.is_dry_run else DeliveryOutcome.UNCONFIRMED
+                    ),
                 )
             )
 

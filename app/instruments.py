@@ -36,6 +36,7 @@ from drivers.mea.playback.driver import Playback
 from drivers.mea.protocol import CurrentPulse, MeaAmplifier, Pattern
 from drivers.neuron.aer_udp.driver import AerUdp
 from drivers.neuron.aer_udp.settings import AerUdpSettings
+from drivers.neuron.protocol import NeuronChip
 from drivers.safe_state import SafeReport
 from drivers.smu.protocol import DeviceAddress, SourceMeasureUnit
 
@@ -58,14 +59,14 @@ class Rig:
 
     amplifiers: dict[str, MeaAmplifier]
     smus: dict[str, SourceMeasureUnit]
-    chips: dict[str, AerUdp]
+    chips: dict[str, NeuronChip]
 
     def close(self) -> None:
         """Make every instrument safe and let go of it."""
         for driver in self.all():
             driver.close()
 
-    def all(self) -> "list[MeaAmplifier | SourceMeasureUnit | AerUdp]":
+    def all(self) -> list[MeaAmplifier | SourceMeasureUnit | NeuronChip]:
         """Return every driver."""
         return [*self.amplifiers.values(), *self.smus.values(), *self.chips.values()]
 

@@ -13,6 +13,7 @@ from app.config.paths import history_file
 from app.console.server import ConsoleServer, NetworkAccess
 from app.core.clock import monotonic_ns
 from app.core.worker import Worker
+from app.dry_run import as_recorders
 from app.engine.console_access import console_access
 from app.engine.engine import Engine, EngineParts
 from app.engine.operator_commands import OperatorCommands
@@ -46,7 +47,9 @@ SWITCH_INTERVAL_S = 0.5e-3
 whole latency."""
 
 
-def run_engine(files: EngineFiles, *, is_mock: bool, heartbeat_fd: int | None) -> ExitCode:
+def run_engine(
+    files: EngineFiles, *, is_mock: bool, heartbeat_fd: int | None, is_dry_run: bool = False
+) -> ExitCode:
     """Run the engine of a site until it is told to end or something fails."""
     folder = RunFolder(files.site_file, files.site)
     folder.make()
@@ -57,6 +60,8 @@ def run_engine(files: EngineFiles, *, is_mock: bool, heartbeat_fd: int | None) -
         if heartbeat_fd is None:  # else the supervisor holds the lock, and so do we
             stack.enter_context(RigLock(folder.lock))
         rig = rig_at_hand(files.site_file, files.site)
+        if is_dry_run:
+            rig = as_recorders(rig)
         stack.callback(rig.close)
         failures = open_all(rig)
         if failures:
@@ -66,7 +71,9 @@ def run_engine(files: EngineFiles, *, is_mock: bool, heartbeat_fd: int | None) -
         try:
             _boot(rig, files)
             network = console_access(files.site_file, files.site)
-            parts = Composition(files, rig, engine, is_mock=is_mock).compose()
+            parts = Composition(
+                files, rig, engine, is_mock=is_mock, is_dry_run=is_dry_run
+            ).compose()
         except InstrumentError as exc:
             _say(str(exc))
             return ExitCode.INSTRUMENT

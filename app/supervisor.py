@@ -2,8 +2,8 @@
 
 The engine is a process of its own, so that whatever kills it leaves somebody who can still switch
 outputs off. It proves that it lives by a byte a second on a pipe, sent only while its parts move;
-it learns of our death by the end of its standard input. It is never started again by program: a
-trip means stop, and arming is a person's.
+each such byte, no timer, pushes systemd's watchdog back. It learns of our death by the end of its
+standard input. It is never started again by program: a trip means stop, and arming is a person's.
 """
 
 import logging
@@ -18,6 +18,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from app.config.load import load_site
+from app.config.site import Site
+from app.core.alert import run_alert
+from app.core.systemd import SystemdNotifier
 from app.exit_codes import ExitCode
 from app.mock_rig import MockRig
 from app.run_folder import RigLock, RunFolder
@@ -36,6 +39,12 @@ ORDERLY = frozenset(
 them; any other end is a death."""
 
 
+CALLS_FOR_HELP = {
+    ExitCode.ENGINE_DIED: "the engine died; the supervisor switched all outputs off",
+    ExitCode.UNSAFE: "NOT every output could be switched off; look at the rig",
+}
+
+
 def supervise(site_file: Path, engine_arguments: Sequence[str], *, is_mock: bool) -> ExitCode:
     """Run the engine of a site until it ends or a signal stops it; return why it ended."""
     site = load_site(site_file)
@@ -52,7 +61,11 @@ def supervise(site_file: Path, engine_arguments: Sequence[str], *, is_mock: bool
             folder.write_json(folder.mocks, _mock_facts(rig))
             stack.callback(folder.addresses.unlink, missing_ok=True)
             stack.callback(folder.mocks.unlink, missing_ok=True)
-        return _Watch(site_file, engine_arguments, lock.fileno()).run()
+        watch = _Watch(site_file, site, engine_arguments, lock.fileno())
+        code = watch.run()
+        if code in CALLS_FOR_HELP and site.alert_command:
+            run_alert(site.alert_command, site.site, f"site {site.site}: {CALLS_FOR_HELP[code]}")
+        return code
 
 
 def _mock_facts(rig: MockRig) -> dict[str, object]:
@@ -62,8 +75,12 @@ def _mock_facts(rig: MockRig) -> dict[str, object]:
 class _Watch:
     """One engine's life, from start to safe."""
 
-    def __init__(self, site_file: Path, engine_arguments: Sequence[str], lock: int) -> None:
+    def __init__(
+        self, site_file: Path, site: Site, engine_arguments: Sequence[str], lock: int
+    ) -> None:
         self._site_file = site_file
+        self._site = site
+        self._systemd = SystemdNotifier.from_environment()
         self._lock = lock
         self._arguments = engine_arguments
         self._stop_signal: int | None = None
@@ -92,6 +109,7 @@ class _Watch:
 
     def _watch(self, engine: "subprocess.Popen[bytes]", heartbeats: int) -> None:
         limit_s = START_LIMIT_S
+        is_starting = True
         last_s = time.monotonic()
         while engine.poll() is None:
             if self._stop_signal is not None:
@@ -101,6 +119,11 @@ class _Watch:
                 if not os.read(heartbeats, 4096):
                     engine.wait()  # the pipe ends with the process
                     return
+                if is_starting:
+                    self._systemd.ready()
+                    self._systemd.status(f"site {self._site.site} runs")
+                    is_starting = False
+                self._systemd.alive()
                 last_s, limit_s = time.monotonic(), HEARTBEAT_LIMIT_S
             silent_s = time.monotonic() - last_s
             if silent_s > limit_s:
@@ -110,6 +133,7 @@ class _Watch:
                 return
 
     def _stop(self, engine: "subprocess.Popen[bytes]") -> None:
+        self._systemd.stopping()
         engine.send_signal(signal.SIGTERM)
         try:
             engine.wait(STOP_LIMIT_S)
@@ -122,6 +146,7 @@ class _Watch:
         code = engine.returncode
         if code in ORDERLY:
             return ExitCode(code)
+        self._systemd.alive()  # safe-off may take as long as the watchdog waits
         how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
         log.error("engine died (%s): switching outputs off", how)
         command = [sys.executable, "-m", "app.cli", "safe-off", str(self._site_file)]

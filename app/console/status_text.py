@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+WARN_BUDGET = 0.8
+"""A device that has spent this part of its budget is shown."""
 WARN_DAYS = 60
 """A certificate's end is shown this long before."""
 
@@ -17,6 +19,8 @@ def status_lines(status: Mapping[str, Any]) -> list[str]:
         f"experiment {status['experiment_hash'][:12] or 'none'}",
         f"session {status['session_folder']}",
     ]
+    if status["is_dry_run"]:
+        lines.insert(1, "DRY RUN: everything is judged and recorded, nothing moves")
     if status["failure"]:
         lines.insert(0, f"FAILED: {status['failure']}")
     lines += [f"arming blocked: {sentence}" for sentence in gate["blocks"].values()]
@@ -27,6 +31,8 @@ def status_lines(status: Mapping[str, Any]) -> list[str]:
         f"frozen: device {f['device']}, direction {f['direction']:+d}: {f['reason']}"
         for f in gate["frozen"]
     ]
+    lines += _budget_lines(gate)
+    lines += _safe_lines(status) if gate["state"] == "tripped" else []
     lines += _certificate_lines(status)
     lines += [_link_line(link) for link in status["links"]]
     lines += [_synapse_line(synapse) for synapse in status["synapses"]]
@@ -41,6 +47,22 @@ def status_lines(status: Mapping[str, Any]) -> list[str]:
         protocol = status["protocol"]
         lines.append(f"protocol: {protocol['state']}, phase {protocol['phase_name'] or '-'}")
     return lines
+
+
+def _budget_lines(gate: Mapping[str, Any]) -> list[str]:
+    return [
+        f"device {b['device']}: {b['n_pulses']} of {b['budget_pulses']} pulses of its life spent"
+        for b in gate["budgets"]
+        if b["n_pulses"] >= WARN_BUDGET * b["budget_pulses"]
+    ]
+
+
+def _safe_lines(status: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{'NOT SAFE: ' if r['state'] == 'failed' else ''}{r['instrument']}: {r['state']} "
+        f"({r['detail']})"
+        for r in status["safe_reports"]
+    ]
 
 
 def _link_line(link: Mapping[str, Any]) -> str:

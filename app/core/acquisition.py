@@ -104,6 +104,11 @@ class Acquisition(Worker):
         """Get a snapshot; any thread may."""
         return self._status
 
+    @property
+    def is_suspended(self) -> bool:
+        """Say whether no samples are expected. Any thread."""
+        return self._is_suspended.is_set()
+
     def suspend(self) -> None:
         """Expect no samples until `request_restart`: the amplifier has been made safe."""
         self._is_suspended.set()

@@ -12,10 +12,12 @@ from app.config.site import Site
 from app.console.live_feed import LiveFeed
 from app.console.server import ConsoleServer
 from app.core.acquisition import Acquisition
+from app.core.alert import TIME_LIMIT_S as ALERT_LIMIT_S
 from app.core.chip_reader import ChipReader
 from app.core.clock import ClockNs, utc_anchor
 from app.core.spikes import Provenance
 from app.core.worker import Worker
+from app.engine.alerter import Alerter
 from app.engine.ledger import Ledger
 from app.engine.protocol_runner import ProtocolRunner
 from app.engine.site_links import SiteLinks
@@ -34,6 +36,8 @@ from drivers.safe_state import SafeReport, SafeState
 
 log = logging.getLogger(__name__)
 
+EMERGENCY = "emergency stop"
+"""How the reason of a trip begins that a person asked for, here or at another site."""
 JOIN_LIMIT_S = 3.0
 DRAIN_LIMIT_S = 1.0
 
@@ -66,6 +70,9 @@ class EngineParts:
     actuators: Mapping[str, ActuatorWorker] = field(default_factory=dict)
     devices: Sequence[DeviceWorker] = ()
     network: NetworkWorker | None = None
+    is_dry_run: bool = False
+    """Actuators are recorders: everything is judged and nothing moves."""
+    alerter: Alerter | None = None
     close_instruments: Callable[[], None] = lambda: None
 
 
@@ -86,8 +93,11 @@ class Engine:
         self._lock = threading.Lock()
         self._started: list[Worker] = []
         self._are_sources_stopped = False
-        self._peer_stops: deque[str] = deque()
+        self._switch_offs: deque[tuple[str, bool]] = deque()
+        """Why, and whether the amplifier stops too."""
         self._is_ending = False
+        self.safe_reports: Sequence[SafeReport] = ()
+        """What the newest switching off achieved, by instrument."""
 
     @property
     def failure(self) -> str:
@@ -108,29 +118,37 @@ class Engine:
         self._is_ending = True
         self._wake.set()
 
+    def tripped(self, reason: str) -> None:
+        """Take the Gate's word that it tripped; called under its lock, so `wait` does the rest."""
+        if not reason.startswith(EMERGENCY):  # who stops also switches off
+            self._switch_offs.append((reason, False))
+            self._wake.set()
+
     def stopped_by_peer(self, site: str) -> None:
         """Take the emergency stop of another site: trip now; `wait` switches off.
 
         Called by the thread of the links, which must not wait for an instrument.
         """
         parts = self._parts()
-        parts.gate.trip(f"emergency stop at site {site}", parts.clock_ns())
-        self._peer_stops.append(site)
+        parts.gate.trip(f"{EMERGENCY} at site {site}", parts.clock_ns())
+        self._switch_offs.append((f"{EMERGENCY} at site {site}", True))
         self._wake.set()
 
     def wait(self) -> None:
-        """Wait until something failed or an exit was asked for; meanwhile obey peers' stops."""
+        """Wait until something failed or an exit was asked for; meanwhile switch off what trips."""
         while not (self._is_ending or self._failure):
             self._wake.wait()
             self._wake.clear()
-            while self._peer_stops:
-                self._switch_off(f"emergency stop at site {self._peer_stops.popleft()}")
+            while self._switch_offs and not self._failure:
+                why, stops_amplifier = self._switch_offs.popleft()
+                self._switch_off(why, stops_amplifier=stops_amplifier)
+                self._call_for_help(f"tripped: {why}")
 
     def permanent_workers(self) -> list[Worker]:
         """Return the workers that run for as long as the engine does, but for its sources' end."""
         sources = (ProtocolRunner, Acquisition, ChipReader)
-        is_ended = self._are_sources_stopped
-        return [w for w in self._started if not (is_ended and isinstance(w, sources))]
+        left_out = (*sources, Alerter) if self._are_sources_stopped else (Alerter,)
+        return [w for w in self._started if not isinstance(w, left_out)]
 
     def start(self) -> None:
         """Start every part: record first, sources last."""
@@ -142,6 +160,8 @@ class Engine:
         if can_record and parts.site.is_recording_raw:
             self.record_raw(is_on=True)
         parts.ledger.utc()
+        if parts.is_dry_run:
+            parts.ledger.note("engine", "dry run: actuators are recorders, nothing moves")
 
     def record_raw(self, *, is_on: bool) -> None:
         """Start or stop the raw recording. Raises `RecordingError` if it cannot be."""
@@ -172,14 +192,19 @@ class Engine:
         parts = self._parts()
         parts.gate.emergency_stop(who, parts.clock_ns())
         parts.links.announce_stop()
-        return self._switch_off(f"emergency stop by {who}")
+        return self._switch_off(f"{EMERGENCY} by {who}", stops_amplifier=True)
 
-    def _switch_off(self, why: str) -> list[SafeReport]:
-        """Make safe and stay so: no samples are expected until somebody acknowledges."""
+    def _switch_off(self, why: str, *, stops_amplifier: bool) -> list[SafeReport]:
+        """Make safe and stay so until somebody acknowledges.
+
+        An emergency stop stops the amplifier too, and no samples are expected. Any other trip
+        leaves it running, so that the record goes on: it knows only finite trains, and no key is
+        pressed while the Gate is tripped.
+        """
         parts = self._parts()
-        if parts.acquisition is not None:
+        if stops_amplifier and parts.acquisition is not None:
             parts.acquisition.suspend()
-        reports = self.make_safe(why)
+        reports = self.make_safe(why, stops_amplifier=stops_amplifier)
         parts.ledger.arming(parts.gate.snapshot().state.value, "engine", why, parts.clock_ns())
         parts.links.publish_gate_state()
         return reports
@@ -194,24 +219,38 @@ class Engine:
             actuator.request_reopen()
         for device in parts.devices:
             device.request_reopen()
-        if parts.acquisition is not None:
+        if parts.acquisition is not None and parts.acquisition.is_suspended:
             parts.acquisition.request_restart()
 
-    def make_safe(self, why: str) -> list[SafeReport]:
+    def make_safe(self, why: str, *, stops_amplifier: bool = True) -> list[SafeReport]:
         """Switch everything off and record what that achieved."""
         parts = self._parts()
-        reports = make_all_safe(parts.instruments)
+        going_on = None if stops_amplifier else parts.amplifier
+        reports = make_all_safe([i for i in parts.instruments if i is not going_on])
+        if going_on is not None:
+            detail = "goes on recording; only finite trains exist, and no further one is started"
+            reports.append(SafeReport(going_on.name, SafeState.BY_CONSTRUCTION, detail))
+        self.safe_reports = reports
         for report in reports:
             text = f"{report.instrument}: {report.state.value} ({report.detail})"
             log.warning("make safe (%s): %s", why, text)
             parts.ledger.note("engine", f"make safe ({why}): {text}")
         return reports
 
+    def _call_for_help(self, what: str) -> None:
+        """Run the operator's alert command; a stop that was pressed here needs none."""
+        parts = self._parts()
+        achieved = ", ".join(f"{r.instrument} {r.state.value}" for r in self.safe_reports)
+        if parts.alerter is not None:
+            parts.alerter.call(f"site {parts.site.site} {what}; outputs: {achieved or 'none'}")
+
     def stop(self) -> ExitCode:
         """End everything in order; return why the engine ended. The way out of every run."""
         parts = self._parts()
         parts.gate.disarm("engine", "the engine ends", parts.clock_ns())
         reports = self.make_safe(self._failure or "the engine ends")
+        if self._failure:
+            self._call_for_help(f"ends: {self._failure}")
         self.stop_sources()
         workers = [parts.network, *parts.devices, *parts.actuators.values()]
         self._end([w for w in workers if w is not None])
@@ -219,6 +258,8 @@ class Engine:
         self._end([w for w in (self.watch, self.console, parts.bridge) if w is not None])
         parts.close_instruments()
         parts.ledger.utc()
+        if parts.alerter is not None:
+            self._end([parts.alerter], JOIN_LIMIT_S + 2 * ALERT_LIMIT_S)
         self._end([w for w in (parts.raw_writer, parts.event_log) if w is not None])
         parts.session.close(utc_anchor())
         if any(report.state is SafeState.FAILED for report in reports):
@@ -234,6 +275,7 @@ class Engine:
         parts = self._parts()
         order: list[Worker | None] = [
             parts.event_log,
+            parts.alerter,
             parts.raw_writer,
             parts.network,
             *parts.actuators.values(),
@@ -246,11 +288,11 @@ class Engine:
         ]
         return [worker for worker in order if worker is not None]
 
-    def _end(self, workers: Sequence[Worker]) -> None:
+    def _end(self, workers: Sequence[Worker], limit_s: float = JOIN_LIMIT_S) -> None:
         """Stop workers that were started; name each that does not end."""
         for worker in workers:
             worker.request_stop()
         for worker in workers:
-            if not worker.join(JOIN_LIMIT_S):
-                log.error("%s did not end within %g s", worker.name, JOIN_LIMIT_S)
+            if not worker.join(limit_s):
+                log.error("%s did not end within %g s", worker.name, limit_s)
                 self._failure = self._failure or f"{worker.name} did not end"

@@ -18,6 +18,11 @@ def engine_status(engine: Engine, parts: EngineParts) -> dict[str, Any]:
         "session_folder": str(parts.session.folder),
         "experiment_hash": parts.experiment_hash,
         "failure": engine.failure,
+        "is_dry_run": parts.is_dry_run,
+        "safe_reports": [
+            {"instrument": r.instrument, "state": r.state.value, "detail": r.detail}
+            for r in engine.safe_reports
+        ],
         "gate": {
             "state": gate.state.value,
             "since_ns": gate.since_ns,
@@ -31,6 +36,15 @@ def engine_status(engine: Engine, parts: EngineParts) -> dict[str, Any]:
             "stale_leases": [lease.name for lease in gate.leases if not lease.is_fresh],
             "blocks": dict(gate.blocks),
             "frozen": [asdict(frozen) for frozen in gate.frozen_devices],
+            "budgets": [
+                {
+                    "instrument": spent.instrument,
+                    "device": spent.device,
+                    "n_pulses": spent.n_pulses,
+                    "budget_pulses": spent.budget_pulses,
+                }
+                for spent in gate.spent
+            ],
         },
         "event_log": asdict(parts.event_log.status()),
         "synapses": [asdict(v) for v in parts.network.views] if parts.network else [],

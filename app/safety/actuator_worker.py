@@ -54,7 +54,8 @@ class ActuatorWorker(Worker):
     """Serves one stimulator or neuron chip. Any thread may call `submit`.
 
     `deliver` is the driver's method that takes a permit; `reopen` makes it take permits again
-    after `make_safe`. `await_audit` blocks until the request's audit row is committed and says
+    after `make_safe`; `delivered_as` is what a delivery counts as, something else in a dry run.
+    `await_audit` blocks until the request's audit row is committed and says
     whether it is.
     """
 
@@ -69,6 +70,7 @@ class ActuatorWorker(Worker):
         on_delivery: Callable[[Delivery], None],
         clock_ns: ClockNs,
         on_failure: OnFailure,
+        delivered_as: DeliveryOutcome = DeliveryOutcome.DELIVERED,
     ) -> None:
         super().__init__(f"actuator {instrument}", on_failure)
         self.instrument = instrument
@@ -79,6 +81,7 @@ class ActuatorWorker(Worker):
         self._await_audit = await_audit
         self._on_delivery = on_delivery
         self._clock_ns = clock_ns
+        self._delivered_as = delivered_as
         self._inbox: Inbox[ActuatorJob] = Inbox(self.name, INBOX_CAPACITY, Overflow.DROP_OLDEST)
 
     @property
@@ -137,4 +140,4 @@ class ActuatorWorker(Worker):
             log.exception("%s: delivery failed", self.instrument)
             self._gate.trip(f"{self.instrument}: delivery failed: {exc}", self._clock_ns())
             return Delivery(permit.number, job, None, DeliveryOutcome.UNCONFIRMED, str(exc))
-        return Delivery(permit.number, job, sent_ns, DeliveryOutcome.DELIVERED)
+        return Delivery(permit.number, job, sent_ns, self._delivered_as)

@@ -24,6 +24,8 @@ class DeliveryOutcome(enum.StrEnum):
     UNCONFIRMED = "unconfirmed"
     """It may have happened; nothing came back that proves it."""
     NOT_DELIVERED = "not delivered"
+    DRY_RUN = "dry run"
+    """A recorder took it in an instrument's place; nothing moved."""
 
 
 @dataclass(frozen=True, slots=True)

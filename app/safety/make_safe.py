@@ -1,6 +1,7 @@
 """Switch everything off at once, and say of each instrument what that achieved."""
 
 import logging
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Protocol
@@ -8,6 +9,8 @@ from typing import Protocol
 from drivers.safe_state import SafeReport, SafeState
 
 log = logging.getLogger(__name__)
+
+N_TRIES = 3
 
 
 class CanMakeSafe(Protocol):
@@ -26,18 +29,29 @@ def make_all_safe(instruments: Sequence[CanMakeSafe], timeout_s: float = 1.0) ->
 
     Returns within `timeout_s`: an instrument that has not answered by then, or whose driver
     breaks its promise not to raise, is reported FAILED. A thread that hangs in a driver goes on
-    and ends with that call.
+    and ends with that call. What is not known to be off is tried up to three times.
     """
+    deadline_s = time.monotonic() + timeout_s
     if not instruments:
         return []
     pool = ThreadPoolExecutor(max_workers=len(instruments), thread_name_prefix="make-safe")
-    futures = [pool.submit(instrument.make_safe) for instrument in instruments]
+    futures = [pool.submit(_persistently, instrument, deadline_s) for instrument in instruments]
     _, hanging = wait(futures, timeout_s)
     pool.shutdown(wait=not hanging)
     return [
         _report(instrument.name, future, timeout_s)
         for instrument, future in zip(instruments, futures, strict=True)
     ]
+
+
+def _persistently(instrument: CanMakeSafe, deadline_s: float) -> SafeReport:
+    report = instrument.make_safe()
+    for _ in range(N_TRIES - 1):
+        is_known_off = report.state in (SafeState.CONFIRMED, SafeState.BY_CONSTRUCTION)
+        if is_known_off or not (time.monotonic() < deadline_s):
+            break
+        report = instrument.make_safe()
+    return report
 
 
 def _report(name: str, future: "Future[SafeReport]", timeout_s: float) -> SafeReport:

@@ -30,12 +30,13 @@ class FrozenDevice:
 
 @dataclass(frozen=True, slots=True)
 class SpentPulses:
-    """Pulses permitted in a device's life, to be kept for the next session."""
+    """Pulses permitted in a device's life, over all sessions, and how many may be."""
 
     instrument: str
     device: str
     address: DeviceAddress
     n_pulses: int
+    budget_pulses: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ def _frozen(decider: Decider) -> tuple[FrozenDevice, ...]:
 
 def _spent(decider: Decider) -> tuple[SpentPulses, ...]:
     return tuple(
-        SpentPulses(instrument, name, address, n_spent)
+        SpentPulses(instrument, name, address, n_spent, array.budget(address))
         for instrument, array in decider.arrays.items()
         for name, address, n_spent in array.spent()
     )

@@ -93,6 +93,7 @@ class DeviceWorker(Worker):
         min_change: float,
         clock_ns: ClockNs,
         on_failure: OnFailure,
+        unconfirmed_as: DeliveryOutcome = DeliveryOutcome.UNCONFIRMED,
     ) -> None:
         super().__init__(f"devices {smu.name}", on_failure)
         self._smu = smu
@@ -106,6 +107,7 @@ class DeviceWorker(Worker):
         self._idle_read_interval_ns = idle_read_interval_ns
         self._min_change = min_change
         self._clock_ns = clock_ns
+        self._unconfirmed_as = unconfirmed_as
         self._inbox: Inbox[PulseWanted] = Inbox(self.name, INBOX_CAPACITY, Overflow.FAIL)
         self._queue: deque[PulseWanted] = deque()
         self._last: dict[int, Reading] = {}
@@ -200,7 +202,7 @@ class DeviceWorker(Worker):
             raise
         except InstrumentError as exc:
             return self._not_sent(record, permit, str(exc))
-        sent = DeliveryOutcome.DELIVERED if outcome.is_confirmed else DeliveryOutcome.UNCONFIRMED
+        sent = DeliveryOutcome.DELIVERED if outcome.is_confirmed else self._unconfirmed_as
         self._gate.record_delivery(permit.number, sent, outcome.detail, self._clock_ns())
         return self._judge(replace(record, time_ns=outcome.sent_ns), outcome)
 

@@ -1,0 +1,90 @@
+"""One armed site without peers, as processes: memristors and a chip, quick to start. No tests."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import chain_rig as rig
+
+from app.config.load import load_site
+from app.demo.sites import RunningSite, ready
+from app.run_folder import RunFolder
+
+SITE = """
+schema_version = 1
+site = "bench"
+{top}
+[[operators]]
+name = "ada"
+
+[[smus]]
+driver = "arc_one"
+name = "arc1"
+port = "/dev/null"
+[[smus.devices]]
+name = "m1"
+wordline = 1
+bitline = 1
+
+[[chips]]
+driver = "aer_udp"
+name = "chip1"
+listen_host = "127.0.0.1"
+listen_port = 5005
+chip_host = "127.0.0.1"
+chip_port = 10000
+neurons = [1]
+mock = {{ relay = 1 }}
+"""
+
+
+def site_file(folder: Path, top: str = "") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "site.toml"
+    path.write_text(SITE.format(top=top))
+    return path
+
+
+@contextmanager
+def running(
+    path: Path, *arguments: str, env: dict[str, str] | None = None
+) -> Iterator[RunningSite]:
+    """The site as `spikebridge run SITE.toml --mock` starts it; ends it on the way out."""
+    command = [sys.executable, "-m", "app.cli", "--log-level", "info", "run", str(path), "--mock"]
+    with (path.parent / "engine.log").open("ab") as log:
+        process = subprocess.Popen(
+            [*command, *arguments],
+            stdin=subprocess.DEVNULL,
+            stderr=log,
+            env={**os.environ, **(env or {})},
+        )
+        site = RunningSite("bench", path, process, RunFolder(path, load_site(path)).console_socket)
+        try:
+            ready(site)
+            yield site
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(15.0)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def arm(site: RunningSite, **arguments: str | float | bool) -> None:
+    """Arm as a person at a console would who goes away at once, unless the words say otherwise."""
+    words = {"who": "ada", "reason": "test", "seconds": 600.0, "is_unattended": True, **arguments}
+    site.call("arm", code=site.call("status")["session_code"], **words)
+
+
+def state(site: RunningSite) -> str:
+    return str(site.call("status")["gate"]["state"])
+
+
+def until_state(site: RunningSite, wanted: str) -> None:
+    rig.until(lambda: state(site) == wanted, f"state {wanted}")
