@@ -65,6 +65,7 @@ def running(
         site = RunningSite("bench", path, process, RunFolder(path, load_site(path)).console_socket)
         try:
             ready(site)
+            rig.until(lambda: stale_leases(site) <= {"console"}, "leases fresh")
             yield site
         finally:
             if process.poll() is None:
@@ -80,6 +81,10 @@ def arm(site: RunningSite, **arguments: str | float | bool) -> None:
     """Arm as a person at a console would who goes away at once, unless the words say otherwise."""
     words = {"who": "ada", "reason": "test", "seconds": 600.0, "is_unattended": True, **arguments}
     site.call("arm", code=site.call("status")["session_code"], **words)
+
+
+def stale_leases(site: RunningSite) -> set[str]:
+    return set(site.call("status")["gate"]["stale_leases"])
 
 
 def state(site: RunningSite) -> str:
