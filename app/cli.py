@@ -42,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_sessions(commands)
     _add_demo(commands)
     _add_detect(commands)
+    _add_window(commands)
     return parser
 
 
@@ -176,6 +177,24 @@ def _add_detect(commands: "_Subparsers[argparse.ArgumentParser]") -> None:
     add("--uv-per-bit", type=_positive, metavar="UV", help="also for WAV (default there 1)")
     add("--no-progress", action="store_true")
     add("--json", action="store_true", help="print summary.json at the end")
+
+
+def _add_window(commands: "_Subparsers[argparse.ArgumentParser]") -> None:
+    gui = commands.add_parser("gui", help="the operator's window; starts or attaches to engines")
+    gui.set_defaults(where="app.gui.commands")
+    add = gui.add_argument
+    add("site_files", type=Path, nargs="*", metavar="SITE.toml", help="one view for each")
+    add("--experiment", type=Path, metavar="EXPERIMENT.toml", help="for an engine that is started")
+    add("--mock", action="store_true", help="simulated instruments; without SITE.toml an example")
+    add("--attach-only", action="store_true", help="start no engine; wait for one")
+    add("--attach", metavar="HOST:PORT", help="an engine over the network; needs the next three")
+    add("--key", type=Path, metavar="ME.key", help="the operator's private key")
+    add("--certificate", type=Path, metavar="ME.crt", help="the certificate that site.toml names")
+    add("--site-certificate", type=Path, metavar="SITE.crt", help="the engine's own, pinned")
+    operator = commands.add_parser("operator-key", help="make an operator's key and certificate")
+    operator.set_defaults(where="app.gui.commands")
+    operator.add_argument("name", metavar="NAME")
+    operator.add_argument("--folder", type=Path, default=Path("keys"), metavar="DIR")
 
 
 def _positive(text: str) -> float:

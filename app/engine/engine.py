@@ -98,6 +98,8 @@ class Engine:
         self._is_ending = False
         self.safe_reports: Sequence[SafeReport] = ()
         """What the newest switching off achieved, by instrument."""
+        self.switched_off: tuple[str, int] = ("", 0)
+        """Why that was, and when (ns of site time)."""
 
     @property
     def failure(self) -> str:
@@ -231,6 +233,7 @@ class Engine:
             detail = "goes on recording; only finite trains exist, and no further one is started"
             reports.append(SafeReport(going_on.name, SafeState.BY_CONSTRUCTION, detail))
         self.safe_reports = reports
+        self.switched_off = (why, parts.clock_ns())
         for report in reports:
             text = f"{report.instrument}: {report.state.value} ({report.detail})"
             log.warning("make safe (%s): %s", why, text)

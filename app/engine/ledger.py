@@ -8,6 +8,7 @@ from app.config.experiment import Phase
 from app.core.clock import ClockNs, utc_anchor
 from app.core.sample_clock import ClockMapping
 from app.core.spikes import PspRecords, SpikeBatch
+from app.engine.loop_latency import LoopLatency
 from app.recording.commit_ticket import CommitTicket
 from app.recording.event_log import OnCommitted
 from app.recording.rows import (
@@ -79,6 +80,8 @@ class Ledger:
         self._on_row = on_row
         self._site = site
         self._clock_ns = clock_ns
+        self.loop_latency = LoopLatency()
+        """From a cause's arrival in this process to its bytes on the instrument's wire."""
         self._tickets: dict[int, CommitTicket] = {}
         self._doses: tuple[DoseRow, ...] = ()
         self._lock = threading.Lock()
@@ -131,6 +134,8 @@ class Ledger:
 
     def delivery(self, delivery: Delivery) -> None:
         """Record what became of a permit."""
+        if delivery.sent_ns is not None:
+            self.loop_latency.add((delivery.sent_ns - delivery.job.received_ns) / 1e9)
         self._append(
             DeliveryRow(
                 delivery.number,

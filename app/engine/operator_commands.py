@@ -7,6 +7,7 @@ from typing import Any
 from app.console.control import Caller, ControlLock
 from app.console.messages import CommandRefusedError
 from app.engine.arguments import flag, number, text
+from app.engine.description import describe
 from app.engine.engine import Engine, EngineParts
 from app.engine.run_commands import RunCommands
 from app.engine.status import engine_status
@@ -41,6 +42,7 @@ class OperatorCommands:
         self.session_code = "".join(secrets.choice("abcdefghjkmnpqrstuvwxyz") for _ in range(4))
         self._handlers: dict[str, Handler] = {
             "status": self._status,
+            "describe": lambda _caller, _arguments: describe(parts),
             "arm": self._arm,
             "renew": self._renew,
             "disarm": self._disarm,

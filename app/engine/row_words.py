@@ -13,7 +13,6 @@ from app.recording.rows import (
     HoleRow,
     LinkRow,
     NoteRow,
-    PhaseRow,
     RawRecordingRow,
     Row,
 )
@@ -83,8 +82,6 @@ def _said(row: Row) -> tuple[int, _Level, str, str] | None:
             n = "an unknown number of" if row.n_lost < 0 else str(row.n_lost)
             text = f"{n} samples lost before sample {row.sample_index}"
             said = row.time_ns, "warning", row.instrument, text
-        case PhaseRow():
-            said = row.start_ns, "info", "protocol", f"phase {row.name}: {row.rate_hz:g} Hz"
         case RawRecordingRow():
             level = "warning" if row.detail else "info"
             detail = f" ({row.detail})" if row.detail else ""

@@ -1,6 +1,8 @@
 """One snapshot of an engine, as plain values for consoles and scripts."""
 
 import math
+import os
+import resource
 from dataclasses import asdict
 from typing import Any
 
@@ -45,7 +47,13 @@ def engine_status(engine: Engine, parts: EngineParts) -> dict[str, Any]:
                 }
                 for spent in gate.spent
             ],
+            "leases": [asdict(lease) for lease in gate.leases],
+            "is_by_program": gate.is_by_program,
         },
+        "switched_off": {"why": engine.switched_off[0], "time_ns": engine.switched_off[1] or None},
+        "instruments": _instruments(parts, now_ns),
+        "loop_latency": parts.ledger.loop_latency.counts(),
+        "process": _process(),
         "event_log": asdict(parts.event_log.status()),
         "synapses": [asdict(v) for v in parts.network.views] if parts.network else [],
         "links": parts.links.status(now_ns),
@@ -66,8 +74,46 @@ def engine_status(engine: Engine, parts: EngineParts) -> dict[str, Any]:
             "n_bytes": raw.n_bytes,
             "n_samples_lost": raw.n_samples_lost,
             "failure": raw.failure,
+            "folder": None if raw.folder is None else str(raw.folder),
+            "n_waiting": raw.n_waiting,
+            "capacity": raw.capacity,
+            "seconds_left": raw.seconds_left,
         }
     return _json_safe(status)  # type: ignore[no-any-return]
+
+
+def _instruments(parts: EngineParts, now_ns: int) -> list[dict[str, Any]]:
+    """Return what each instrument's worker knows of it: age of its last data, what waits."""
+    rows = []
+    if parts.acquisition is not None and parts.amplifier is not None:
+        last_ns = parts.acquisition.status.last_block_ns
+        actuator = parts.actuators.get(parts.amplifier.name)
+        rows.append(
+            {
+                "name": parts.amplifier.name,
+                "kind": "amplifier",
+                "age_s": (now_ns - last_ns) / 1e9 if last_ns else None,
+                "n_waiting": 0 if actuator is None else actuator.n_waiting,
+                "n_dropped": 0 if actuator is None else actuator.n_dropped,
+            }
+        )
+    for smu, worker in zip(parts.site.smus, parts.devices, strict=False):
+        rows.append({"name": smu.name, "kind": "memristors", "n_waiting": worker.n_waiting})
+    for chip in parts.site.chips:
+        actuator = parts.actuators[chip.name]
+        waiting = {"n_waiting": actuator.n_waiting, "n_dropped": actuator.n_dropped}
+        rows.append({"name": chip.name, "kind": "neuron chip", **waiting})
+    return rows
+
+
+def _process() -> dict[str, Any]:
+    """Return what this process has used: processor seconds and memory."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return {
+        "cpu_s": usage.ru_utime + usage.ru_stime,
+        "max_memory_bytes": usage.ru_maxrss * 1024,
+        "pid": os.getpid(),
+    }
 
 
 def _console(engine: Engine) -> dict[str, Any] | None:

@@ -89,6 +89,11 @@ class ActuatorWorker(Worker):
         """Get how many jobs were given up unasked because a thousand waited."""
         return self._inbox.n_dropped
 
+    @property
+    def n_waiting(self) -> int:
+        """Get how many jobs wait to be asked for."""
+        return len(self._inbox)
+
     def submit(self, job: ActuatorJob) -> None:
         """Queue a job without waiting."""
         self._inbox.put(job)

@@ -1,0 +1,87 @@
+"""What of an engine does not change while it runs: instruments, limits, network; for consoles."""
+
+from typing import Any
+
+import msgspec
+
+from app.config.experiment import Experiment
+from app.config.site import Amplifier, IntanRhxAmplifier, Site
+from app.engine.engine import EngineParts
+
+MAX_DEVICES = 400
+"""More would not fit into one frame; the number of all is said."""
+
+
+def describe(parts: EngineParts) -> dict[str, Any]:
+    """Return the site and the experiment as plain values."""
+    site = parts.site
+    described = {
+        "site": site.site,
+        "operators": [operator.name for operator in site.operators],
+        "peers": [peer.site for peer in site.peers],
+        "amplifiers": [_amplifier(a, parts) for a in site.amplifiers],
+        "smus": _smus(site, parts),
+        "chips": [
+            {
+                "name": chip.name,
+                "provenance": parts.provenance[chip.name].value,
+                "neurons": list(chip.neurons),
+                "max_per_second": chip.limits.max_per_second,
+            }
+            for chip in site.chips
+        ],
+        "experiment": None if parts.experiment is None else _experiment(parts.experiment),
+    }
+    plain: dict[str, Any] = msgspec.to_builtins(described)
+    return plain
+
+
+def _amplifier(amplifier: Amplifier, parts: EngineParts) -> dict[str, Any]:
+    stream_format = parts.stream_format
+    stimulation: dict[str, Any] = {"limits": None, "electrode_area_um2": None}
+    if isinstance(amplifier, IntanRhxAmplifier):
+        area_um2 = amplifier.electrode_area_um2
+        stimulation = {"limits": amplifier.limits, "electrode_area_um2": area_um2}
+    return {
+        "name": amplifier.name,
+        "provenance": parts.provenance[amplifier.name].value,
+        "n_channels": 0 if stream_format is None else stream_format.n_channels,
+        "sample_rate_hz": 0.0 if stream_format is None else stream_format.sample_rate_hz,
+        "detection": amplifier.detection,
+        "neurons": {n.channel: n.neuron for n in amplifier.neurons},
+        "patterns": amplifier.patterns,
+        **stimulation,
+    }
+
+
+def _smus(site: Site, parts: EngineParts) -> list[dict[str, Any]]:
+    smus = []
+    for smu in site.smus:
+        devices = [
+            {
+                "name": device.name,
+                "wordline": device.wordline,
+                "bitline": device.bitline,
+                "window_ohm": (device.limits.window_min_ohm, device.limits.window_max_ohm),
+                "budget_pulses": device.limits.budget_pulses,
+            }
+            for device in smu.devices[:MAX_DEVICES]
+        ]
+        smus.append(
+            {
+                "name": smu.name,
+                "provenance": parts.provenance[smu.name].value,
+                "n_devices": len(smu.devices),
+                "devices": devices,
+            }
+        )
+    return smus
+
+
+def _experiment(experiment: Experiment) -> dict[str, Any]:
+    return {
+        "name": experiment.name,
+        "neurons": experiment.neurons,
+        "synapses": experiment.synapses,
+        "protocol": experiment.protocol,
+    }

@@ -1,0 +1,96 @@
+"""`spikebridge gui`: the Qt application around the window, from the arguments to the exit code."""
+
+import logging
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+
+from PyQt6.QtCore import QSettings, QStandardPaths, QTimer
+from PyQt6.QtWidgets import QApplication
+
+from app.console.attachment import EnginePlace
+from app.exit_codes import ExitCode
+from app.gui.engine_link import EngineLink
+from app.gui.engines import StartedEngines
+from app.gui.main_window import MainWindow
+
+log = logging.getLogger(__name__)
+
+WATCH_MS = 500
+
+
+def run_window(
+    places: Sequence[EnginePlace], names: Sequence[str], engines: StartedEngines
+) -> ExitCode:
+    """Show a window onto these engines until it is closed or a signal ends it."""
+    application = QApplication.instance() or QApplication(["spikebridge"])
+    settings = window_settings(settings_file())
+    links = [EngineLink(place) for place in places]
+    window = MainWindow(links, names, settings, is_own_engine=engines.has_own)
+    with faults_shown(window.show_fault), ended_by_signals(window.close_unasked):
+        for link in links:
+            link.start()
+        watch = QTimer()
+        watch.timeout.connect(partial(_tell_ended, engines, window))
+        watch.start(WATCH_MS)
+        window.show()
+        application.exec()
+    settings.sync()
+    return ExitCode.OK
+
+
+def _tell_ended(engines: StartedEngines, window: MainWindow) -> None:
+    for sentence in engines.ended():
+        window.show_fault(sentence)
+
+
+def settings_file() -> Path:
+    """Return where the window remembers docks and theme."""
+    kind = QStandardPaths.StandardLocation.AppConfigLocation
+    return Path(QStandardPaths.writableLocation(kind)) / "window.ini"
+
+
+def window_settings(path: Path) -> QSettings:
+    """Return the settings kept in a file."""
+    return QSettings(str(path), QSettings.Format.IniFormat)
+
+
+@contextmanager
+def faults_shown(show: Callable[[str], None]) -> Iterator[None]:
+    """Log and show every exception that nobody caught; without this PyQt ends the process."""
+
+    def take(kind: type[BaseException], exc: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            QApplication.quit()
+            return
+        log.error("a fault in the window: %s", exc, exc_info=(kind, exc, trace))
+        frames = traceback.extract_tb(trace)
+        where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+        show(
+            f"A fault in this window, which goes on: {kind.__name__}: {exc}{where}. The engine is "
+            "not affected. Please keep the log."
+        )
+
+    old = sys.excepthook
+    sys.excepthook = take
+    try:
+        yield
+    finally:
+        sys.excepthook = old
+
+
+@contextmanager
+def ended_by_signals(close: Callable[[], None]) -> Iterator[None]:
+    """Let SIGTERM, SIGINT and SIGHUP close the window in order."""
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    old = {number: signal.signal(number, lambda *_: close()) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)

@@ -1,0 +1,189 @@
+"""Log: everything that happened, newest last, to be searched."""
+
+from collections import deque
+from datetime import datetime
+from typing import Any
+
+from PyQt6.QtCore import QAbstractTableModel, QModelIndex, QSortFilterProxyModel, Qt
+from PyQt6.QtGui import QColor
+from PyQt6.QtWidgets import QHBoxLayout, QHeaderView, QLineEdit, QTableView
+
+from app.console.feed import Missed
+from app.console.happenings import Hole, LogLine
+from app.gui.engine_link import EngineLink
+from app.gui.number_field import CalmComboBox
+from app.gui.panel import Panel
+from app.gui.theme import Theme
+
+MAX_LINES = 20_000
+COLUMNS = ("Time", "Level", "Who", "What")
+LEVELS = {"everything": 0, "warnings and errors": 1, "errors only": 2}
+_RANK = {"info": 0, "warning": 1, "error": 2}
+
+
+class LogModel(QAbstractTableModel):
+    """Lines in memory, bounded: the record keeps all of them, this only the newest."""
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
+        self.theme = theme
+        self._rows: deque[tuple[str, str, str, str]] = deque()
+
+    def add(self, when: str, level: str, source: str, text: str) -> None:
+        """Append one line."""
+        if len(self._rows) >= MAX_LINES:
+            self.beginRemoveRows(QModelIndex(), 0, 0)
+            self._rows.popleft()
+            self.endRemoveRows()
+        n = len(self._rows)
+        self.beginInsertRows(QModelIndex(), n, n)
+        self._rows.append((when, level, source, text))
+        self.endInsertRows()
+
+    def level(self, row: int) -> int:
+        """Return how grave a line is, 0 to 2."""
+        return _RANK.get(self._rows[row][1], 2)
+
+    def text(self, row: int) -> str:
+        """Return a line as it is searched."""
+        return " ".join(self._rows[row])
+
+    def rowCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802 - Qt's name
+        """Return how many lines there are."""
+        return 0 if parent is not None and parent.isValid() else len(self._rows)
+
+    def columnCount(self, _parent: QModelIndex | None = None) -> int:  # noqa: N802 - Qt's name
+        """Return how many columns there are."""
+        return len(COLUMNS)
+
+    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Return what a cell shows."""
+        row = self._rows[index.row()]
+        if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):
+            return row[index.column()]
+        if role == Qt.ItemDataRole.ForegroundRole:
+            tones = {"warning": self.theme.warning, "error": self.theme.bad}
+            if row[1] in tones:
+                return QColor(tones[row[1]])
+            return QColor(self.theme.muted if index.column() < 3 else self.theme.text)
+        return None
+
+    def headerData(  # noqa: N802 - Qt's name
+        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
+    ) -> Any:
+        """Return a column's title."""
+        if role == Qt.ItemDataRole.DisplayRole and orientation == Qt.Orientation.Horizontal:
+            return COLUMNS[section]
+        return None
+
+
+class _Filter(QSortFilterProxyModel):
+    """Lines of a level and above that contain a text."""
+
+    def __init__(self, model: LogModel) -> None:
+        super().__init__()
+        self._model = model
+        self._text = ""
+        self._level = 0
+        self.setSourceModel(model)
+
+    def set_filter(self, text: str, level: int) -> None:
+        """Show only these from now on."""
+        self._text, self._level = text.casefold(), level
+        self.invalidateFilter()
+
+    def filterAcceptsRow(self, row: int, _parent: QModelIndex) -> bool:  # noqa: N802 - Qt's name
+        """Say whether a line is shown."""
+        is_grave = self._model.level(row) >= self._level
+        return is_grave and self._text in self._model.text(row).casefold()
+
+
+class LogPanel(Panel):
+    """Every change of state, every refusal, every note; filterable."""
+
+    title = "Log"
+    explanation = (
+        "Everything that happened at this site while this window looked on: states, links, "
+        "refusals, notes, faults. The session's record keeps all of it for good."
+    )
+
+    def __init__(self, link: EngineLink, theme: Theme) -> None:
+        super().__init__(link)
+        self.model = LogModel(theme)
+        self.shown = _Filter(self.model)
+        self.search = QLineEdit()
+        self.search.setPlaceholderText("show only lines that contain …")
+        self.search.setClearButtonEnabled(True)
+        self.level = CalmComboBox()
+        self.level.addItems(list(LEVELS))
+        self.level.setToolTip("How grave a line must be to be shown")
+        self.table = QTableView()
+        self.table.setModel(self.shown)
+        self._arrange()
+        self.search.textChanged.connect(self._refilter)
+        self.level.currentTextChanged.connect(self._refilter)
+
+    def _arrange(self) -> None:
+        row = QHBoxLayout()
+        row.addWidget(self.search, 1)
+        row.addWidget(self.level)
+        self.body.addLayout(row)
+        self.body.addWidget(self.table, 1)
+        self.table.setAlternatingRowColors(True)
+        self.table.setShowGrid(False)
+        self.table.setSelectionBehavior(QTableView.SelectionBehavior.SelectRows)
+        vertical, header = self.table.verticalHeader(), self.table.horizontalHeader()
+        if vertical is not None and header is not None:
+            vertical.setVisible(False)
+            vertical.setDefaultSectionSize(22)
+            header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
+            header.setStretchLastSection(True)
+            for column, width in enumerate((84, 64, 150)):
+                header.resizeSection(column, width)
+
+    def take(self, arrival: object) -> None:
+        """Take log lines, holes and what this window missed."""
+        match arrival:
+            case LogLine():
+                self.say(arrival.level, arrival.source, arrival.text, arrival.time_ns)
+            case Hole():
+                text = f"synapse {arrival.synapse}: HOLE, its rule holds ({arrival.reason})"
+                self.say("warning", "synapses", text, arrival.time_ns)
+            case Missed():
+                self.say("warning", "this window", missed_words(arrival))
+
+    def say(self, level: str, source: str, text: str, time_ns: int | None = None) -> None:
+        """Add a line; `time_ns` is site time, None is now."""
+        when = datetime.now().astimezone()
+        now_ns = self.link.status.get("now_ns")
+        if time_ns is not None and now_ns is not None:
+            # Site time runs with this clock: only its origin differs.
+            when = datetime.fromtimestamp(when.timestamp() - (now_ns - time_ns) / 1e9).astimezone()
+        is_at_end = self._is_at_end()
+        self.model.add(when.strftime("%H:%M:%S"), level, source, text)
+        if is_at_end:
+            self.table.scrollToBottom()
+
+    def show_unknown(self, reason: str) -> None:
+        """Note that the engine is not reached."""
+        self.say("error", "this window", reason)
+
+    def _refilter(self) -> None:
+        self.shown.set_filter(self.search.text(), LEVELS[self.level.currentText()])
+
+    def _is_at_end(self) -> bool:
+        bar = self.table.verticalScrollBar()
+        return bar is None or bar.value() >= bar.maximum() - 2
+
+
+def missed_words(missed: Missed) -> str:
+    """Return what a window was not sent, in words."""
+    counts = {
+        "trace columns": missed.n_columns,
+        "spikes": missed.n_spikes,
+        "neuron events": missed.n_events,
+        "snippets": missed.n_snippets,
+        "log lines": missed.n_log_lines,
+    }
+    listed = ", ".join(f"{n} {what}" for what, n in counts.items() if n)
+    return f"was not shown {listed}: it did not keep up. The engine and the record lost nothing."

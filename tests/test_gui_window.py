@@ -1,0 +1,191 @@
+"""The operator's window on a scripted engine over a real socket: what it shows and what it asks."""
+
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from console_rig import feed_format, serving
+from gui_rig import ScriptedEngine, gate, open_window, recording, window_on
+from PyQt6.QtCore import Qt
+from PyQt6.QtWidgets import QLabel
+from pytestqt.qtbot import QtBot
+
+from app.console.happenings import LogLine
+from app.console.live_feed import LiveFeed
+from app.gui.application import faults_shown
+
+LEFT = Qt.MouseButton.LeftButton
+
+
+def hold(qtbot: QtBot, button: object, until: object) -> None:
+    qtbot.mousePress(button, LEFT)
+    qtbot.waitUntil(until, timeout=5_000)
+    qtbot.mouseRelease(button, LEFT)
+
+
+def test_arming_needs_a_reason_and_a_second(qtbot: QtBot, tmp_path: Path) -> None:
+    engine = ScriptedEngine()
+    with window_on(qtbot, engine, tmp_path) as window:
+        form = window.view.safety.arm_form
+        assert window.top_bar.state.text() == "DISARMED"
+        assert not form.button.isEnabled()
+        qtbot.keyClicks(form.reason, "first run")
+        assert form.button.isEnabled()
+        qtbot.mouseClick(form.button, LEFT)  # too short
+        qtbot.mouseDClick(form.button, LEFT)
+        qtbot.keyClick(form.button, Qt.Key.Key_Return)
+        assert not engine.asked("arm")
+        hold(qtbot, form.button, lambda: bool(engine.asked("arm")))
+        (asked,) = engine.asked("arm")
+        assert asked == {"who": "Ada", "reason": "first run", "seconds": 3600.0, "code": "abcd"}
+        qtbot.waitUntil(lambda: window.top_bar.state.text() == "ARMED", timeout=5_000)
+        assert window.top_bar.state.property("tone") == "armed"
+
+
+def test_a_refused_arming_is_a_sentence_and_nothing_is_armed(qtbot: QtBot, tmp_path: Path) -> None:
+    engine = ScriptedEngine()
+    engine.refusals["arm"] = "padova: Ada is no operator of this site"
+    with window_on(qtbot, engine, tmp_path) as window:
+        safety = window.view.safety
+        safety.arm_form.reason.setText("first run")
+        hold(qtbot, safety.arm_form.button, lambda: "no operator" in safety.answer.text())
+        assert safety.answer.text() == "Refused: padova: Ada is no operator of this site"
+        assert window.top_bar.state.text() == "DISARMED"
+
+
+def test_what_stands_in_the_way_of_arming_is_said_before(qtbot: QtBot, tmp_path: Path) -> None:
+    engine = ScriptedEngine()
+    blocks = {"experiment:zurich": "site zurich runs another experiment"}
+    engine.shown["gate"] = gate(blocks=blocks)
+    with window_on(qtbot, engine, tmp_path) as window:
+        safety = window.view.safety
+        safety.arm_form.reason.setText("first run")
+        qtbot.waitUntil(lambda: "another experiment" in safety.obstacles.text(), timeout=5_000)
+        assert not safety.arm_form.button.isEnabled()
+
+
+@pytest.mark.parametrize("by", ["click", "key"])
+def test_emergency_stop_is_one_click_or_one_key(qtbot: QtBot, tmp_path: Path, by: str) -> None:
+    engine = ScriptedEngine()
+    engine.shown["gate"] = gate("armed", who="Ada")
+    with window_on(qtbot, engine, tmp_path) as window:
+        assert window.top_bar.stop.isEnabled()
+        if by == "click":
+            qtbot.mouseClick(window.top_bar.stop, LEFT)
+        else:
+            window.activateWindow()
+            qtbot.keyClick(window.view.log.search, Qt.Key.Key_F12)
+        qtbot.waitUntil(lambda: bool(engine.asked("stop")), timeout=5_000)
+        qtbot.waitUntil(lambda: window.top_bar.state.text() == "TRIPPED", timeout=5_000)
+        assert "confirmed (read back)" in window.said.text()
+
+
+def test_stop_is_never_disabled_and_says_when_it_was_not_sent(qtbot: QtBot, tmp_path: Path) -> None:
+    with open_window(qtbot, tmp_path / "nobody.sock", tmp_path) as window:
+        qtbot.waitUntil(lambda: "no engine answers" in window.link.reason, timeout=5_000)
+        assert window.top_bar.state.text() == "UNKNOWN"
+        assert window.top_bar.stop.isEnabled()
+        qtbot.mouseClick(window.top_bar.stop, LEFT)
+        assert "NOT SENT" in window.faults.text.text()
+
+
+def test_a_stop_pressed_while_detached_is_sent_on_attaching(qtbot: QtBot, tmp_path: Path) -> None:
+    engine = ScriptedEngine()
+    with serving(LiveFeed(feed_format()), engine) as (_, path):
+        hidden = path.rename(path.with_name("hidden.sock"))
+        with open_window(qtbot, path, tmp_path) as window:
+            qtbot.waitUntil(lambda: "no engine answers" in window.link.reason, timeout=5_000)
+            qtbot.mouseClick(window.top_bar.stop, LEFT)
+            assert not engine.asked("stop")
+            hidden.rename(path)
+            qtbot.waitUntil(lambda: bool(engine.asked("stop")), timeout=5_000)
+
+
+def test_recording_is_started_and_shown_from_what_the_file_holds(
+    qtbot: QtBot, tmp_path: Path
+) -> None:
+    engine = ScriptedEngine()
+    with window_on(qtbot, engine, tmp_path) as window:
+        window.view.show_panel("Recording")
+        panel = window.view.recording
+        qtbot.mouseClick(panel.button, LEFT)
+        qtbot.waitUntil(lambda: panel.state.text() == "RECORDING", timeout=5_000)
+        assert engine.asked("record") == [{"is_on": True}]
+        shown = recording("recording", n_samples=40_000, n_bytes=320_000, seconds_left=1800.0)
+        engine.shown = {**engine.shown, "recording": shown}
+        qtbot.waitUntil(lambda: panel.figures["elapsed"].text() == "2.0 s", timeout=5_000)
+        assert panel.figures["bytes"].text() == "320.0 kB"
+        assert panel.figures["left"].property("tone") == "warning"
+        qtbot.keyClicks(panel.note, "medium changed")
+        qtbot.keyClick(panel.note, Qt.Key.Key_Return)
+        qtbot.waitUntil(lambda: bool(engine.asked("note")), timeout=5_000)
+        assert engine.asked("note")[0]["text"] == "medium changed"
+
+
+def test_an_engine_that_goes_is_unknown_and_one_that_comes_back_is_known(
+    qtbot: QtBot, tmp_path: Path
+) -> None:
+    first = ScriptedEngine()
+    with ExitStack() as stack:
+        _, path = stack.enter_context(serving(LiveFeed(feed_format()), first))
+        with open_window(qtbot, path, tmp_path) as window:
+            qtbot.waitUntil(lambda: window.link.is_fresh, timeout=20_000)
+            sockets = path.parent
+            path.rename(sockets / "first.sock")
+            window.link._attachment.close()  # as if the network had gone
+            qtbot.waitUntil(lambda: window.top_bar.state.text() == "UNKNOWN", timeout=5_000)
+            assert window.top_bar.state.property("tone") == "unknown"
+            assert window.view.safety.state.text() == "UNKNOWN"
+            assert window.view.recording.state.text() == "UNKNOWN"
+            (sockets / "first.sock").rename(path)
+            qtbot.waitUntil(lambda: window.link.is_fresh, timeout=5_000)
+            qtbot.waitUntil(lambda: window.top_bar.state.text() == "DISARMED", timeout=5_000)
+
+
+def test_log_shows_and_filters(qtbot: QtBot, tmp_path: Path) -> None:
+    engine, feed = ScriptedEngine(), LiveFeed(feed_format())
+    feed.happened(LogLine(time_ns=1, level="info", source="gate", text="DISARMED: boot done"))
+    feed.happened(LogLine(time_ns=2, level="warning", source="link zurich", text="down: silent"))
+    with window_on(qtbot, engine, tmp_path, feed=feed) as window:
+        log = window.view.log
+        qtbot.waitUntil(lambda: log.model.rowCount() >= 2, timeout=5_000)
+        qtbot.keyClicks(log.search, "ZURICH")
+        assert log.shown.rowCount() == 1
+        log.search.clear()
+        log.level.setCurrentText("warnings and errors")
+        texts = [log.shown.index(r, 3).data() for r in range(log.shown.rowCount())]
+        assert "down: silent" in texts
+        assert "DISARMED: boot done" not in texts
+
+
+def test_a_fault_in_a_slot_is_shown_and_the_window_goes_on(qtbot: QtBot, tmp_path: Path) -> None:
+    engine = ScriptedEngine()
+    with window_on(qtbot, engine, tmp_path) as window:
+        old = sys.excepthook
+        with faults_shown(window.show_fault):
+            sys.excepthook(ValueError, ValueError("a bug"), None)
+        assert sys.excepthook is old
+        assert "a bug" in window.faults.text.text()
+        assert "goes on" in window.faults.text.text()
+
+
+def test_control_is_taken_shown_and_given_back(qtbot: QtBot, tmp_path: Path) -> None:
+    engine = ScriptedEngine()
+    with window_on(qtbot, engine, tmp_path) as window:
+        assert "free" in window.top_bar.control.text()
+        qtbot.mouseClick(window.top_bar.control, LEFT)
+        qtbot.waitUntil(lambda: "this window" in window.top_bar.control.text(), timeout=5_000)
+        assert engine.asked("take control") == [{"who": "Ada", "is_confirmed": False}]
+        qtbot.mouseClick(window.top_bar.control, LEFT)
+        qtbot.waitUntil(lambda: bool(engine.asked("release control")), timeout=5_000)
+
+
+def test_every_panel_says_what_it_is(qtbot: QtBot, tmp_path: Path) -> None:
+    with window_on(qtbot, ScriptedEngine(), tmp_path) as window:
+        for title, dock in window.view.docks.items():
+            head = dock.titleBarWidget()
+            texts = [label.text() for label in head.findChildren(QLabel)]
+            assert texts[0] == title
+            assert len(texts[1]) > 20, title
+            assert head.toolTip()
