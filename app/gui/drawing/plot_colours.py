@@ -19,6 +19,7 @@ def new_plot(x_label: str, x_units: str, y_label: str, y_units: str) -> pg.PlotW
     for side, label, units in (("bottom", x_label, x_units), ("left", y_label, y_units)):
         axis = plot.getAxis(side)
         axis.enableAutoSIPrefix(False)
+        axis.setStyle(hideOverlappingLabels=False)
         axis.setLabel(label, units)
     return plot
 

@@ -89,7 +89,9 @@ class RateMap(QWidget):
             axis.setLabel("electrodes in order, not in place", "")
             return
         axis.setLabel(f"{'x' if side == 'bottom' else 'y'} on the array", "µm")
-        um = {int(i): float(p) for i, p in zip(cell, position_um, strict=True) if np.isfinite(p)}
+        um = {
+            int(i): float(p) + 0.0 for i, p in zip(cell, position_um, strict=True) if np.isfinite(p)
+        }
         every = -(-n_cells // N_AXIS_TEXTS_MAX)
         shown = [(i + 0.5, f"{um[i]:g}") for i in sorted(um)[::every]]
         axis.setTicks([shown, []])

@@ -16,7 +16,7 @@ from app.gui.drawing.trace_settings import SCALES_UV
 
 N_SHOWN = (20, 50, 100, 200)
 N_SIGMA = (3.5, 4.0, 4.5, 5.0, 5.5, 6.0, 7.0, 8.0)
-OLD_ALPHA = 90
+OLD_ALPHA = 140
 LINE_RANGE_UV = (-10_000.0, -0.5)
 
 
@@ -62,6 +62,7 @@ class SpikeScope(QWidget):
         self.scale_choice = self._combo([(f"±{s:g} µV", s) for s in SCALES_UV], "scale")
         self.scale_choice.setCurrentIndex(SCALES_UV.index(100.0))
         self.n_choice = self._combo([(f"{n} newest", n) for n in N_SHOWN], "snippets shown")
+        self.n_choice.setCurrentIndex(N_SHOWN.index(50))
         self.title, self.answer = QLabel("Select an electrode"), QLabel()
         self.answer.setWordWrap(True)
         self._arrange()
