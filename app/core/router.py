@@ -3,9 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
-from app.core.spikes import SpikeBatch
+from app.core.spikes import SpikeBatch, are_of
 
 IDLE_BATCH_NS = 50_000_000
 """A stream without events says so to another site this often."""
@@ -24,7 +22,7 @@ class StreamRouter:
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self._routes = tuple(routes)
-        self._wanted = {r.site: np.array(sorted(r.neurons), np.uint32) for r in self._routes}
+        self._wanted = {r.site: r.neurons for r in self._routes}
         self._last_sent_ns: dict[str, int] = {}
 
     def split(self, batch: SpikeBatch) -> Mapping[str, SpikeBatch]:
@@ -33,7 +31,7 @@ class StreamRouter:
         for site, wanted in self._wanted.items():
             records = batch.records
             if len(records):
-                records = records[np.isin(records["neuron"], wanted)]
+                records = records[are_of(records, wanted)]
             last_ns = self._last_sent_ns.get(site)
             is_due = last_ns is None or batch.made_ns - last_ns >= IDLE_BATCH_NS
             if len(records) or is_due:

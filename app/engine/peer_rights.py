@@ -9,23 +9,21 @@ import numpy.typing as npt
 from app.bridge.bodies import StreamInfo
 from app.config.experiment import Experiment
 from app.config.site import Peer, PeerRights
-from app.core.spikes import Provenance, SpikeRecords
+from app.core.spikes import Provenance, SpikeRecords, are_of
 from app.safety.rates import SlidingSum, last_second
 from drivers.permit import Action, DriveNeuron, Stimulate
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class PermittedStream:
     """A peer's stream that is taken here, and the neurons for which it may speak."""
 
     neurons: frozenset[int]
     provenance: Provenance
-    ids: npt.NDArray[np.uint32]
-    """The neurons, sorted."""
 
     def is_own(self, records: SpikeRecords) -> npt.NDArray[np.bool_]:
         """Return for each event whether its neuron is the stream's; shape `(n,)`."""
-        return np.isin(records["neuron"], self.ids)
+        return are_of(records, self.neurons)
 
 
 def permitted_stream(
@@ -43,8 +41,7 @@ def permitted_stream(
     neurons = set(stream.neurons)
     if experiment is not None:
         neurons &= {n.id for n in experiment.neurons if n.site == peer.site}
-    ids = np.array(sorted(neurons), np.uint32)
-    return PermittedStream(frozenset(neurons), stream.provenance, ids)
+    return PermittedStream(frozenset(neurons), stream.provenance)
 
 
 @dataclass(slots=True)

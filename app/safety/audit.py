@@ -4,7 +4,7 @@ import enum
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 
 GENESIS = "0" * 64
 """What the first row of a session names as its predecessor."""
@@ -71,9 +71,9 @@ class AuditChain:
 
     def link(self, row: AuditRow) -> AuditRow:
         """Return the row with its place in the chain filled in."""
-        placed = replace(row, previous=self.head, chain="")
-        linked = replace(placed, chain=_digest(placed))
-        self.head = linked.chain
+        chain = _digest(row, self.head)
+        linked = replace(row, previous=self.head, chain=chain)
+        self.head = chain
         return linked
 
 
@@ -85,7 +85,7 @@ def verify_chain(rows: Iterable[AuditRow], previous: str = GENESIS) -> ChainFaul
     for index, row in enumerate(rows):
         if row.previous != previous:
             why = "does not follow the row before it: one is missing, added or out of order"
-        elif row.chain != _digest(row):
+        elif row.chain != _digest(row, previous):
             why = "was changed after it was written"
         else:
             previous = row.chain
@@ -108,8 +108,12 @@ def first_difference(recorded: Sequence[AuditRow], replayed: Sequence[AuditRow])
     return None
 
 
-def _digest(row: AuditRow) -> str:
-    fields = asdict(row)
-    del fields["chain"]
-    canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+_SEALED = tuple(sorted(f.name for f in fields(AuditRow) if f.name not in ("previous", "chain")))
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode
+
+
+def _digest(row: AuditRow, previous: str) -> str:
+    # Field by field: `asdict` copies deeply, and this stands between a spike and its stimulus.
+    content = {name: getattr(row, name) for name in _SEALED}
+    content["previous"] = previous
+    return hashlib.sha256(_canonical(content).encode("ascii")).hexdigest()
