@@ -14,9 +14,10 @@ from pathlib import Path
 import msgspec
 
 from app.bridge.bodies import StreamInfo
-from app.bridge.bridge import Bridge, PeerAddress
+from app.bridge.bridge import Bridge
 from app.bridge.events import LinkEvent
-from app.bridge.link import LocalSite
+from app.bridge.peers import PeerAddress
+from app.bridge.settings import LocalSite
 from app.bridge.tls import TlsIdentity
 from app.config.experiment import Experiment, experiment_hash
 from app.config.paths import (

@@ -10,7 +10,8 @@ import numpy as np
 
 from app.bridge.bodies import StreamInfo
 from app.bridge.events import LinkEvent
-from app.bridge.link import Link, LinkSettings, LocalSite
+from app.bridge.link import Link
+from app.bridge.settings import LinkSettings, LocalSite
 from app.core.frames import FrameDecoder, FrameError
 from app.core.spikes import SPIKE_RECORD, EventKind, Provenance, SpikeBatch
 

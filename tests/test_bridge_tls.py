@@ -18,10 +18,11 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from app.bridge import keys
 from app.bridge.bodies import StreamInfo
-from app.bridge.bridge import Bridge, PeerAddress
+from app.bridge.bridge import Bridge
 from app.bridge.events import LinkEvent, LinkState, PspsReceived, SpikesReceived, StateChanged
 from app.bridge.keys import KeyFileError
-from app.bridge.link import LocalSite
+from app.bridge.peers import PeerAddress
+from app.bridge.settings import LocalSite
 from app.bridge.tls import TlsIdentity
 from app.core.clock import monotonic_ns
 from app.core.spikes import PSP_RECORD, SPIKE_RECORD, Provenance, SpikeBatch

@@ -155,7 +155,10 @@ def test_a_permitted_stream_speaks_for_its_own_sites_neurons_only() -> None:
     taken = permitted_stream(zurich, stream("chip1", 63, 1, 256), experiment)
     assert isinstance(taken, PermittedStream)
     assert taken.neurons == {63, 1}, "256 is Padova's"
-    assert taken.is_own(spikes(63, 256, 1)).tolist() == [True, False, True]
+    assert taken.own.only(spikes(63, 256, 1))["neuron"].tolist() == [63, 1]
+    many = spikes(*([63, 256, 1] * 40))
+    assert taken.own.only(many)["neuron"].tolist() == [63, 1] * 40
+    assert taken.own.only(many[::3]).tolist() == many[::3].tolist()
 
 
 # --- events ---------------------------------------------------------------------------------------

@@ -15,7 +15,8 @@ from app.bridge.events import (
     SpikesReceived,
     StateChanged,
 )
-from app.bridge.link import Link, LinkSettings
+from app.bridge.link import Link
+from app.bridge.settings import LinkSettings
 from app.core.frames import Frame, FrameError, FrameType, encode_frame
 
 
@@ -199,15 +200,20 @@ def test_age_bound_is_never_below_the_true_age(delay_ms: int) -> None:
     assert worst <= (delay_ms + 20 + 50 + 21) * MS
 
 
-def test_waiting_inside_the_engine_adds_to_the_age() -> None:
+def test_waiting_inside_the_engine_counts_by_the_echo_or_in_the_record() -> None:
     wire = pair()
     run(wire, 0, S)
-    old = batch([(S, 1)], S)
-    wire.ends[0].link.queue_spikes(old, S + 30 * MS)
-    run(wire, S + 30 * MS, S + 40 * MS)
-    (event,) = [e for e in wire.ends[1].events if isinstance(e, SpikesReceived)]
-    assert int(event.batch.records["age_bound_us"][0]) == 30_000
-    assert int(old.records["age_bound_us"][0]) == 0, "the sender's own record is not touched"
+    link = wire.ends[0].link
+    heard_ns = link._freshness.peer_nonce_received_ns
+    before, after = batch([(S, 1)], heard_ns - 30 * MS), batch([(S, 1)], heard_ns)
+    for made in (before, after):
+        link.queue_spikes(made, S)
+    run(wire, S, S + 10 * MS)
+    first, second = [e for e in wire.ends[1].events if isinstance(e, SpikesReceived)]
+    assert int(first.batch.records["age_bound_us"][0]) == (S - heard_ns + 30 * MS) // 1000
+    assert int(second.batch.records["age_bound_us"][0]) == 0, "made after the nonce had come"
+    assert second.age_bound_ns >= S - heard_ns, "so the echo covers what it waited"
+    assert int(before.records["age_bound_us"][0]) == 0, "the sender's own record is not touched"
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -1,14 +1,17 @@
 """Bodies of the frames between sites: bytes and values, checked in both directions. No I/O."""
 
+import math
 import struct
 from dataclasses import dataclass
 from typing import Annotated
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from app.core.frames import FrameError
 from app.core.spikes import (
+    FEW_RECORDS,
     PSP_RECORD,
     SPIKE_RECORD,
     EventKind,
@@ -28,6 +31,8 @@ MAX_SEQ = 2**48 - 1
 """A PSP names its cause by seq in 48 bits."""
 MAX_TIME_NS = 2**62
 """146 years: whatever is added to such a time still fits the 64 bits in which it is recorded."""
+_SPIKE = struct.Struct("<qqIfIBBH")
+"""One spike record, field by field as in `SPIKE_RECORD`."""
 _NEWEST_KIND = max(int(kind) for kind in EventKind)
 _PROVENANCE_BITS = 3
 _N_PROVENANCES = len(Provenance)
@@ -138,27 +143,41 @@ def decode_gap(body: bytes) -> tuple[int, int]:
 
 def encode_spikes(stream: int, records: SpikeRecords, complete_until_ns: int) -> bytes:
     """Return the body of SPIKES. Raises ValueError for more than `MAX_RECORDS`."""
-    return _encode_batch(stream, records.astype(SPIKE_RECORD, copy=False), complete_until_ns)
+    return _encode_batch(stream, _as(SPIKE_RECORD, records), complete_until_ns)
 
 
 def decode_spikes(body: bytes) -> tuple[int, SpikeRecords, int]:
     """Return (stream, records, complete_until_ns); the records are read-only. Raises FrameError."""
-    stream, records, complete_ns = _decode_batch(body, SPIKE_RECORD, "time_ns", "SPIKES")
-    if len(records) and int(records["kind"].max()) > _NEWEST_KIND:
-        raise FrameError("SPIKES: unknown kind of event")
-    if np.isinf(records["amplitude_uv"]).any():
-        raise FrameError("SPIKES: infinite amplitude")
+    stream, records, complete_ns = _decode_batch(body, SPIKE_RECORD, "SPIKES")
+    if len(records) <= FEW_RECORDS:
+        for time_ns, _, _, amplitude_uv, _, kind, _, _ in _SPIKE.iter_unpack(body[BATCH.size :]):
+            is_timely = -MAX_TIME_NS <= time_ns <= MAX_TIME_NS
+            _judge_spikes(is_timely, kind, math.isinf(amplitude_uv))
+    else:
+        is_infinite = bool(np.isinf(records["amplitude_uv"]).any())
+        _judge_spikes(_are_timely(records["time_ns"]), int(records["kind"].max()), is_infinite)
     return stream, records, complete_ns
+
+
+def _judge_spikes(are_timely: bool, newest_kind: int, is_infinite: bool) -> None:
+    if not are_timely:
+        raise FrameError(f"SPIKES: a time beyond {MAX_TIME_NS} ns")
+    if newest_kind > _NEWEST_KIND:
+        raise FrameError("SPIKES: unknown kind of event")
+    if is_infinite:
+        raise FrameError("SPIKES: infinite amplitude")
 
 
 def encode_psps(stream: int, records: PspRecords, complete_until_ns: int) -> bytes:
     """Return the body of PSPS. Raises ValueError for more than `MAX_RECORDS`."""
-    return _encode_batch(stream, records.astype(PSP_RECORD, copy=False), complete_until_ns)
+    return _encode_batch(stream, _as(PSP_RECORD, records), complete_until_ns)
 
 
 def decode_psps(body: bytes) -> tuple[int, PspRecords, int]:
     """Return (stream, records, complete_until_ns); the records are read-only. Raises FrameError."""
-    stream, records, complete_ns = _decode_batch(body, PSP_RECORD, "pre_time_ns", "PSPS")
+    stream, records, complete_ns = _decode_batch(body, PSP_RECORD, "PSPS")
+    if not _are_timely(records["pre_time_ns"]):
+        raise FrameError(f"PSPS: a time beyond {MAX_TIME_NS} ns")
     weight = records["weight"]
     if not bool(((weight >= 0) & (weight <= 1)).all()):
         raise FrameError("PSPS: weight outside 0 to 1")
@@ -169,6 +188,11 @@ def decode_psps(body: bytes) -> tuple[int, PspRecords, int]:
     return stream, records, complete_ns
 
 
+def _as(dtype: "np.dtype[np.void]", records: SpikeRecords) -> SpikeRecords:
+    # To compare two structured types field by field takes longer than to encode a spike.
+    return records if records.dtype is dtype else records.astype(dtype, copy=False)
+
+
 def _encode_batch(stream: int, records: SpikeRecords, complete_until_ns: int) -> bytes:
     if len(records) > MAX_RECORDS:
         raise ValueError(f"{len(records)} records in a frame, at most {MAX_RECORDS}")
@@ -176,7 +200,7 @@ def _encode_batch(stream: int, records: SpikeRecords, complete_until_ns: int) ->
 
 
 def _decode_batch(
-    body: bytes, dtype: "np.dtype[np.void]", time_field: str, what: str
+    body: bytes, dtype: "np.dtype[np.void]", what: str
 ) -> tuple[int, SpikeRecords, int]:
     if len(body) < BATCH.size:
         raise FrameError(f"{what}: {len(body)} bytes are no batch")
@@ -187,11 +211,11 @@ def _decode_batch(
         raise FrameError(f"{what}: {count} records in {len(body)} bytes do not fit")
     if not (-MAX_TIME_NS <= complete_until_ns <= MAX_TIME_NS):
         raise FrameError(f"{what}: complete until {complete_until_ns} ns, at most {MAX_TIME_NS}")
-    records = np.frombuffer(body, dtype, count, BATCH.size)
-    time_ns = records[time_field]
-    if not bool(((time_ns >= -MAX_TIME_NS) & (time_ns <= MAX_TIME_NS)).all()):
-        raise FrameError(f"{what}: a time beyond {MAX_TIME_NS} ns")
-    return int(stream), records, int(complete_until_ns)
+    return stream, np.frombuffer(body, dtype, count, BATCH.size), complete_until_ns
+
+
+def _are_timely(time_ns: npt.NDArray[np.int64]) -> bool:
+    return bool(((time_ns >= -MAX_TIME_NS) & (time_ns <= MAX_TIME_NS)).all())
 
 
 def _unpack(layout: struct.Struct, body: bytes, what: str) -> tuple[int, ...]:

@@ -1,13 +1,18 @@
-"""One TLS connection on a non-blocking socket: bytes to frames and back, no waiting."""
+"""One TLS connection on a non-blocking socket: bytes to frames and back, no waiting.
+
+TLS runs on buffers in memory, so that one system call carries all that has come or has to go:
+OpenSSL on a socket needs three to read one short record.
+"""
 
 import enum
 import socket
 import ssl
 
+from app.bridge.tls import TlsPipe
 from app.core.frames import Frame, FrameDecoder
 
 READ_BYTES = 65_536
-MAX_READS = 16
+MAX_READS = 4
 """Reads per turn: one busy peer must not starve the others."""
 
 
@@ -24,35 +29,68 @@ class ClosedError(Exception):
 
 
 class Connection:
-    """A TCP connection, then TLS, then frames. Only the bridge's thread touches it.
+    """A connection, then TLS on it, then frames. One thread at a time touches it.
 
-    OpenSSL lets one thread at a time use a connection; two corrupt it.
+    A local one (`is_plain`) has no TLS and is open from the start.
     """
 
-    def __init__(self, sock: socket.socket, *, is_server: bool, now_ns: int) -> None:
-        self.socket: socket.socket | ssl.SSLSocket = sock
-        self.is_server = is_server
+    def __init__(
+        self,
+        sock: socket.socket,
+        now_ns: int,
+        pipe: TlsPipe | None = None,
+        *,
+        is_plain: bool = False,
+    ) -> None:
+        self.socket = sock
         self.since_ns = now_ns
-        self.stage = Stage.HANDSHAKE if is_server else Stage.CONNECTING
-        self.wants_write = not is_server
+        self.stage = Stage.OPEN if is_plain else Stage.CONNECTING
+        self.wants_write = not is_plain
+        self._pipe: TlsPipe | None = None
         self._decoder = FrameDecoder()
-        self._unsent = bytearray()
+        self._unsent = b""
+        if pipe is not None:
+            self.begin_tls(pipe, now_ns)
+
+    def begin_tls(self, pipe: TlsPipe, now_ns: int) -> None:
+        """Begin the handshake, now that TCP is connected."""
+        self._pipe = pipe
+        self.stage = Stage.HANDSHAKE
+        self.since_ns = now_ns
+        self.wants_write = False
+
+    @property
+    def tls(self) -> ssl.SSLObject:
+        """Get the TLS side, which knows who the other end is once the handshake is done.
+
+        Raises `ClosedError` while there is none.
+        """
+        if self._pipe is None:
+            raise ClosedError("no TLS on this connection")
+        return self._pipe.tls
+
+    @property
+    def n_unsent(self) -> int:
+        """Get how many bytes wait for the other end to read."""
+        return len(self._unsent)
 
     def handshake(self) -> bool:
-        """Go on with the TLS handshake; return whether it is done. Raises OSError, SSLError."""
-        tls = self.socket
-        if not isinstance(tls, ssl.SSLSocket):
-            raise ClosedError("no TLS on this connection yet")
+        """Go on with the TLS handshake; return whether it is done.
+
+        Raises `ClosedError`, OSError or SSLError: the other end is gone, or is no peer.
+        """
+        tls = self.tls
+        self._receive()
         try:
             tls.do_handshake()
         except ssl.SSLWantReadError:
-            self.wants_write = False
+            self._transmit()
             return False
-        except ssl.SSLWantWriteError:
-            self.wants_write = True
-            return False
+        except ssl.SSLError:
+            self._transmit()  # the alert that tells the other end why
+            raise
+        self._transmit()
         self.stage = Stage.OPEN
-        self.wants_write = False
         return True
 
     def read_frames(self) -> list[Frame]:
@@ -63,37 +101,23 @@ class Connection:
         """
         frames: list[Frame] = []
         for _ in range(MAX_READS):
-            try:
-                data = self.socket.recv(READ_BYTES)
-            except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
+            raw = self._receive()
+            pipe = self._pipe
+            if pipe is None:
+                frames += self._decoder.feed(raw)
+            else:
+                frames += self._decrypted(pipe)
+            if len(raw) < READ_BYTES:
                 break
-            if not data:
-                raise ClosedError("closed by the peer")
-            frames += self._decoder.feed(data)
         return frames
-
-    @property
-    def has_unread(self) -> bool:
-        """Say whether decrypted bytes wait in TLS, which no selector can see."""
-        return isinstance(self.socket, ssl.SSLSocket) and self.socket.pending() > 0
-
-    @property
-    def n_unsent(self) -> int:
-        """Get how many bytes wait for the other end to read."""
-        return len(self._unsent)
 
     def write(self, data: bytes = b"") -> bool:
         """Send what was left over and then `data`; return whether all of it has gone."""
-        self._unsent += data
-        while self._unsent:
-            try:
-                n_sent = self.socket.send(self._unsent)
-            except (ssl.SSLWantWriteError, ssl.SSLWantReadError, BlockingIOError):
-                self.wants_write = True
-                return False
-            del self._unsent[:n_sent]
-        self.wants_write = False
-        return True
+        if self._pipe is None:
+            self._unsent += data
+        elif data:
+            self._pipe.tls.write(data)
+        return self._transmit()
 
     def close(self) -> None:
         """Close the socket; never raises."""
@@ -101,3 +125,41 @@ class Connection:
             self.socket.close()
         except OSError:
             return
+
+    def _receive(self) -> bytes:
+        try:
+            raw = self.socket.recv(READ_BYTES)
+        except BlockingIOError:
+            return b""
+        if not raw:
+            raise ClosedError("closed by the peer")
+        if self._pipe is not None:
+            self._pipe.incoming.write(raw)
+        return raw
+
+    def _decrypted(self, pipe: TlsPipe) -> list[Frame]:
+        frames: list[Frame] = []
+        while pipe.incoming.pending or pipe.tls.pending():
+            try:
+                data = pipe.tls.read(READ_BYTES)
+            except ssl.SSLWantReadError:
+                break  # the rest of a record is still under way
+            if not data:
+                raise ClosedError("closed by the peer")
+            frames += self._decoder.feed(data)
+        return frames
+
+    def _transmit(self) -> bool:
+        unsent = self._unsent
+        if self._pipe is not None:
+            unsent += self._pipe.outgoing.read()
+        try:
+            while unsent:
+                unsent = unsent[self.socket.send(unsent) :]
+        except BlockingIOError:
+            self._unsent = unsent
+            self.wants_write = True
+            return False
+        self._unsent = b""
+        self.wants_write = False
+        return True

@@ -4,79 +4,27 @@ No sockets, no clock, no threads in here. The transport tells it when a connecti
 gone, what frames came and what time it is; it takes the bytes to write from `next_bytes`.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-
-import numpy as np
 
 from app.bridge import bodies
-from app.bridge.bodies import Heartbeat, Hello, StreamInfo
+from app.bridge.bodies import Heartbeat, Hello
 from app.bridge.events import (
-    GapDeclared,
     LinkEvent,
     LinkState,
     OffsetKnown,
     PeerGate,
     PeerKnown,
-    PspsReceived,
-    SpikesReceived,
     StateChanged,
 )
+from app.bridge.freshness import Freshness
+from app.bridge.inbound import Inbound
 from app.bridge.offset import OffsetEstimator
 from app.bridge.ring import ResendRing
-from app.core.frames import VERSION, Frame, FrameError, FrameFlag, FrameType, encode_frame
+from app.bridge.settings import LinkCounts, LinkSettings, LocalSite
+from app.core.frames import VERSION, Frame, FrameError, FrameType, encode_frame
 from app.core.spikes import PspRecords, SpikeBatch, SpikeRecords
 
-MS = 1_000_000
 ARM_STATE_TRIPPED = 3
-
-
-@dataclass(frozen=True, slots=True)
-class LinkSettings:
-    """Times and sizes of every link; the defaults are the protocol's."""
-
-    heartbeat_ns: int = 50 * MS
-    suspect_ns: int = 400 * MS
-    down_ns: int = 2000 * MS
-    hello_ns: int = 3000 * MS
-    ack_ns: int = 50 * MS
-    ring_age_ns: int = 60_000 * MS
-    ring_bytes: int = 16 * 2**20
-    late_after_ns: int = 400 * MS
-    """A frame that waited longer than this before it was written goes out as RESEND."""
-    offset_ns: int = 1000 * MS
-    """How often a changed offset is told."""
-
-
-@dataclass(frozen=True, slots=True)
-class LocalSite:
-    """What we say of ourselves in HELLO."""
-
-    site: str
-    session: str
-    experiment_hash: str
-    clock: str
-    streams: tuple[StreamInfo, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class LinkCounts:
-    """What a link has counted since the engine's start."""
-
-    n_events_sent: int = 0
-    """Events put in frames for this peer, delivered or not yet."""
-    n_events_received: int = 0
-    n_frames_sent: int = 0
-    n_frames_received: int = 0
-    n_resent: int = 0
-    n_duplicates: int = 0
-    n_frames_lost: int = 0
-    """Frames of the peer that were declared missing."""
-    n_events_lost: int = 0
-    """Our events that fell off the ring before the peer acknowledged them."""
-    n_unacknowledged: int = 0
-    n_reconnects: int = 0
 
 
 class Link:
@@ -93,7 +41,9 @@ class Link:
         self._settings = settings or LinkSettings()
         self._local = local
         self.peer = peer
-        self._new_nonce = new_nonce
+        self._freshness = Freshness(
+            new_nonce, self._settings.ring_age_ns // self._settings.heartbeat_ns
+        )
         self._ring = ResendRing(
             self._settings.ring_age_ns, self._settings.ring_bytes, self._settings.late_after_ns
         )
@@ -103,14 +53,10 @@ class Link:
         self.hello: Hello | None = None
         self.hello_of_connection: Hello | None = None
         self.last_frame_ns = 0
-        self._recorded = dict(last_seqs)
-        self._received = dict(last_seqs)
+        self._inbound = Inbound(peer, self._freshness, last_seqs)
         self._control: list[bytes] = []
         self._has_peer_accepted = False
         self._connected_ns = 0
-        self._nonces: OrderedDict[int, int] = OrderedDict()
-        self._peer_nonce = 0
-        self._peer_nonce_received_ns = 0
         self._next_heartbeat_ns = 0
         self._next_ack_ns = 0
         self._acked = 0
@@ -121,17 +67,14 @@ class Link:
         self._told_offset: tuple[int, int] | None = None
         self._next_offset_ns = 0
         self._n_events_sent = 0
-        self._n_events_received = 0
         self._n_frames_received = 0
-        self._n_duplicates = 0
-        self._n_frames_lost = 0
         self._n_connections = 0
 
     # --- from the engine ----------------------------------------------------------------------
 
     def queue_spikes(self, batch: SpikeBatch, now_ns: int) -> None:
         """Put a batch of spikes into the outbox, in numbered frames of at most 1024."""
-        for records in _pieces(_aged(batch.records, now_ns - batch.made_ns)):
+        for records in _pieces(self._freshness.aged(batch.records, batch.made_ns, now_ns)):
             body = bodies.encode_spikes(batch.stream, records, batch.complete_until_ns)
             self._queue(FrameType.SPIKES, body, len(records), now_ns)
 
@@ -140,12 +83,12 @@ class Link:
 
         `made_ns` is the time to which their age bounds refer; without it, now.
         """
-        for piece in _pieces(_aged(records, 0 if made_ns is None else now_ns - made_ns)):
+        for piece in _pieces(self._freshness.aged(records, made_ns or now_ns, now_ns)):
             self._queue(FrameType.PSPS, bodies.encode_psps(0, piece, now_ns), len(piece), now_ns)
 
     def recorded(self, session: str, seq: int) -> None:
         """Note that the peer's frames up to `seq` are on record here: they may be acknowledged."""
-        self._recorded[session] = max(self._recorded.get(session, 0), seq)
+        self._inbound.recorded(session, seq)
 
     def set_gate(self, arm_state: int, stop_mark: int) -> None:
         """Tell the peer our Gate's state and stop mark with a heartbeat, at once."""
@@ -163,7 +106,7 @@ class Link:
         self._has_peer_accepted = False
         self.hello_of_connection = None
         self._control = [self._hello_frame()]
-        self._peer_nonce = 0
+        self._freshness.forget_peer()
         self._next_heartbeat_ns = now_ns
         self.state = LinkState.GREETING
         self.state_since_ns = now_ns
@@ -174,7 +117,7 @@ class Link:
         self._control = []
         if self.state is LinkState.DOWN:
             return []
-        return [self._enter(LinkState.DOWN, reason, now_ns)]
+        return [*self._inbound.owed(), self._enter(LinkState.DOWN, reason, now_ns)]
 
     def on_frame(self, frame: Frame, now_ns: int) -> list[LinkEvent]:
         """Take one frame. Raises `FrameError`: the connection must be closed with its reason."""
@@ -192,13 +135,13 @@ class Link:
                 self._has_peer_accepted = True
                 events += self._up_if_greeted(now_ns)
             case FrameType.SPIKES | FrameType.PSPS:
-                events += self._on_numbered(frame, now_ns)
+                events += self._inbound.take(frame, self._session(), now_ns)
             case FrameType.HB:
                 events += self._on_heartbeat(frame, bodies.decode_heartbeat(frame.body), now_ns)
             case FrameType.ACK:
                 self._on_ack(bodies.decode_ack(frame.body))
             case FrameType.GAP:
-                events += self._on_gap(bodies.decode_gap(frame.body)[1])
+                events += self._inbound.gap(self._session(), bodies.decode_gap(frame.body)[1])
             case FrameType.BYE:
                 reason = frame.body[: bodies.MAX_REASON_BYTES].decode("utf-8", "replace")
                 raise FrameError(f"peer said goodbye: {reason}")
@@ -255,12 +198,12 @@ class Link:
         """Get what was counted so far."""
         return LinkCounts(
             n_events_sent=self._n_events_sent,
-            n_events_received=self._n_events_received,
+            n_events_received=self._inbound.n_events,
             n_frames_sent=self._ring.last_seq,
             n_frames_received=self._n_frames_received,
             n_resent=self._ring.n_resent,
-            n_duplicates=self._n_duplicates,
-            n_frames_lost=self._n_frames_lost,
+            n_duplicates=self._inbound.n_duplicates,
+            n_frames_lost=self._inbound.n_frames_lost,
             n_events_lost=self._ring.n_events_fallen,
             n_unacknowledged=self._ring.n_unacknowledged,
             n_reconnects=max(0, self._n_connections - 1),
@@ -280,7 +223,7 @@ class Link:
 
     def _queue(self, kind: FrameType, body: bytes, n_events: int, now_ns: int) -> None:
         self._n_events_sent += n_events
-        self._ring.add(kind, body, self._peer_nonce, n_events, now_ns)
+        self._ring.add(kind, body, self._freshness.peer_nonce, n_events, now_ns)
 
     def _hello_frame(self) -> bytes:
         hello = Hello(
@@ -291,7 +234,7 @@ class Link:
             experiment_hash=self._local.experiment_hash,
             clock=self._local.clock,
             streams=self._local.streams,
-            last_seqs=dict(list(self._recorded.items())[-64:]),
+            last_seqs=self._inbound.last_seqs(),
         )
         return encode_frame(Frame(FrameType.HELLO, bodies.encode_hello(hello)))
 
@@ -309,8 +252,7 @@ class Link:
         is_new = self.hello is None or self.hello.session != hello.session
         self.hello = self.hello_of_connection = hello
         self._ring.rewind(hello.last_seqs.get(self._local.session, 0))
-        # What came but is not yet on record is asked for again, and dropped when it comes twice.
-        self._received.setdefault(hello.session, self._recorded.get(hello.session, 0))
+        self._inbound.begin(hello.session)
         self._acked = 0
         # Anew with each connection: while it was gone the clocks went on drifting.
         self._offset = OffsetEstimator(is_same_clock=hello.clock == self._local.clock)
@@ -328,54 +270,9 @@ class Link:
             return [self._enter(LinkState.UP, "greeted", now_ns)]
         return []
 
-    def _on_numbered(self, frame: Frame, now_ns: int) -> list[LinkEvent]:
-        session = self._session()
-        last = self._received.get(session, 0)
-        if frame.seq == 0:
-            raise FrameError(f"{frame.type.name} without a number")
-        if frame.seq <= last:
-            self._n_duplicates += 1
-            return []
-        events: list[LinkEvent] = []
-        if frame.seq > last + 1:
-            events += self._on_gap(frame.seq - 1)
-        self._received[session] = frame.seq
-        is_resend = bool(frame.flags & FrameFlag.RESEND)
-        age_ns = self._age_bound(frame.echo, now_ns)
-        if frame.type is FrameType.PSPS:
-            _, psps, _ = bodies.decode_psps(frame.body)
-            self._n_events_received += len(psps)
-            events.append(
-                PspsReceived(self.peer, session, frame.seq, psps, is_resend, age_ns, now_ns)
-            )
-        else:
-            stream, spikes, complete_ns = bodies.decode_spikes(frame.body)
-            self._n_events_received += len(spikes)
-            batch = SpikeBatch(stream, spikes, complete_ns, now_ns)
-            events.append(
-                SpikesReceived(self.peer, session, frame.seq, batch, is_resend, age_ns, now_ns)
-            )
-        return events
-
-    def _age_bound(self, echo: int, now_ns: int) -> int | None:
-        # The batch was made after this nonce had left us, so it is younger than the nonce.
-        sent_ns = self._nonces.get(echo)
-        return None if sent_ns is None else now_ns - sent_ns
-
-    def _on_gap(self, last: int) -> list[LinkEvent]:
-        """Note that nothing up to `last` will come that has not come yet."""
-        session = self._session()
-        first = self._received.get(session, 0) + 1
-        if first > last:
-            return []
-        self._received[session] = last
-        self._n_frames_lost += last - first + 1
-        return [GapDeclared(self.peer, session, first, last)]
-
     def _on_heartbeat(self, frame: Frame, beat: Heartbeat, now_ns: int) -> list[LinkEvent]:
-        self._peer_nonce = beat.nonce
-        self._peer_nonce_received_ns = now_ns
-        sent_ns = self._nonces.get(frame.echo)
+        self._freshness.heard(beat.nonce, now_ns)
+        sent_ns = self._freshness.sent_ns(frame.echo)
         if sent_ns is not None and beat.echoed_received_ns:
             self._offset.add(sent_ns, beat.echoed_received_ns, beat.sent_ns, now_ns)
         gate = (beat.arm_state, beat.stop_mark)
@@ -396,18 +293,19 @@ class Link:
             raise FrameError(str(exc)) from exc
 
     def _heartbeat_frame(self, now_ns: int) -> bytes:
-        nonce = self._new_nonce()
-        self._nonces[nonce] = now_ns
-        while len(self._nonces) > self._settings.ring_age_ns // self._settings.heartbeat_ns:
-            self._nonces.popitem(last=False)
+        freshness = self._freshness
         beat = Heartbeat(
-            nonce, now_ns, self._peer_nonce_received_ns, self._arm_state, self._stop_mark
+            freshness.issue(now_ns),
+            now_ns,
+            freshness.peer_nonce_received_ns,
+            self._arm_state,
+            self._stop_mark,
         )
         body = bodies.encode_heartbeat(beat)
-        return encode_frame(Frame(FrameType.HB, body, echo=self._peer_nonce))
+        return encode_frame(Frame(FrameType.HB, body, echo=freshness.peer_nonce))
 
     def _acknowledge(self) -> None:
-        seq = self._recorded.get(self._session(), 0)
+        seq = self._inbound.recorded_until(self._session())
         if seq > self._acked:
             self._acked = seq
             self._control.append(encode_frame(Frame(FrameType.ACK, bodies.encode_ack(seq))))
@@ -429,17 +327,9 @@ class Link:
         return StateChanged(self.peer, state, reason)
 
 
-def _aged(records: SpikeRecords, waited_ns: int) -> SpikeRecords:
-    """Return the events with what they waited inside this engine added to their age bounds."""
-    if not (len(records) and waited_ns > 0):
-        return records
-    aged = records.copy()
-    bound_us = aged["age_bound_us"].astype(np.uint64) + np.uint64(-(-waited_ns // 1000))
-    aged["age_bound_us"] = np.minimum(bound_us, np.uint64(2**32 - 1))
-    return aged
-
-
 def _pieces(records: SpikeRecords) -> list[SpikeRecords]:
     """Cut a batch into what fits a frame; an empty one is one empty piece."""
     n = bodies.MAX_RECORDS
-    return [records[i : i + n] for i in range(0, max(1, len(records)), n)]
+    if len(records) <= n:
+        return [records]
+    return [records[i : i + n] for i in range(0, len(records), n)]

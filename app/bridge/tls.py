@@ -2,9 +2,9 @@
 
 import datetime as dt
 import hashlib
-import socket
 import ssl
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from app.bridge.keys import KeyFileError, check_key_file, fingerprint, load_certificate
@@ -14,6 +14,15 @@ ALPN = "spikebridge/1"
 
 class StrangerError(Exception):
     """The other end's certificate is not the one that is pinned."""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsPipe:
+    """TLS between two buffers: bytes from the network in, bytes for the network out."""
+
+    tls: ssl.SSLObject
+    incoming: ssl.MemoryBIO
+    outgoing: ssl.MemoryBIO
 
 
 class TlsIdentity:
@@ -50,12 +59,14 @@ class TlsIdentity:
         """Say whether a peer's pin is still there: `spikebridge revoke` removes it."""
         return self._files[site].exists()
 
-    def wrap(self, connection: socket.socket, *, is_server: bool) -> ssl.SSLSocket:
-        """Return the TLS socket around a connected one; the handshake is still to come."""
+    def pipe(self, *, is_server: bool) -> TlsPipe:
+        """Return the TLS side of a new connection; the handshake is still to come."""
         context = self._server if is_server else self._client
-        return context.wrap_socket(connection, server_side=is_server, do_handshake_on_connect=False)
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = context.wrap_bio(incoming, outgoing, server_side=is_server)
+        return TlsPipe(tls, incoming, outgoing)
 
-    def peer_of(self, connection: ssl.SSLSocket) -> str:
+    def peer_of(self, connection: ssl.SSLObject) -> str:
         """Return the site whose pinned certificate the other end has proved to own.
 
         Call it after the handshake, before a byte is taken for a frame. Raises `StrangerError`.

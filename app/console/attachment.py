@@ -121,9 +121,7 @@ class Attachment:
         if isinstance(self.place, LocalEngine):
             sock = connect_unix(self.place.path, timeout_s=1.0)  # local: at once or never
             sock.setblocking(False)
-            connection = Connection(sock, is_server=False, now_ns=self._clock_ns())
-            connection.stage = Stage.OPEN
-            return connection
+            return Connection(sock, self._clock_ns(), is_plain=True)
         family, kind, protocol, _, address = socket.getaddrinfo(
             self.place.host, self.place.port, type=socket.SOCK_STREAM
         )[0]
@@ -133,7 +131,7 @@ class Attachment:
         if code not in (0, errno.EINPROGRESS):
             sock.close()
             raise OSError(code, os.strerror(code))
-        return Connection(sock, is_server=False, now_ns=self._clock_ns())
+        return Connection(sock, self._clock_ns())
 
     def _advance(self) -> list[Frame]:
         connection, place = self._connection, self.place
@@ -155,10 +153,9 @@ class Attachment:
                 if code:
                     raise OSError(code, os.strerror(code)) from None
                 return
-            connection.socket = place.identity.wrap(connection.socket, is_server=False)
-            connection.stage = Stage.HANDSHAKE
+            connection.begin_tls(place.identity.pipe(is_server=False), self._clock_ns())
         if connection.handshake():
-            place.identity.peer_of(connection.socket)  # type: ignore[arg-type]
+            place.identity.peer_of(connection.tls)
 
     def _guarded(self, do: Any) -> None:
         """Do something with the connection; whatever fails ends it, with a reason."""

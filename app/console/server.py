@@ -179,16 +179,14 @@ class ConsoleServer(Worker):
         self._n_consoles += 1
         is_local = listener is self._listeners[0]
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-        sock: socket.socket = plain
+        pipe = None
         if not is_local and self._network is not None:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock = self._network.identity.wrap(plain, is_server=True)
-        connection = Connection(sock, is_server=True, now_ns=self._clock_ns())
-        if is_local:
-            connection.stage = Stage.OPEN
+            pipe = self._network.identity.pipe(is_server=True)
+        connection = Connection(plain, self._clock_ns(), pipe, is_plain=is_local)
         caller = Caller(self._n_consoles, "local" if is_local else f"{address[0]}:{address[1]}")
-        self._consoles[sock] = _Console(caller, connection)
-        self._selector.register(sock, selectors.EVENT_READ)
+        self._consoles[plain] = _Console(caller, connection)
+        self._selector.register(plain, selectors.EVENT_READ)
 
     def _guarded(self, console: _Console, serve: Callable[..., None], *arguments: Any) -> None:
         """Do something for a console; whatever it did wrong costs only its own connection."""
@@ -205,7 +203,7 @@ class ConsoleServer(Worker):
         if connection.stage is Stage.HANDSHAKE:
             if not connection.handshake() or self._network is None:
                 return
-            operator = self._network.identity.peer_of(connection.socket)  # type: ignore[arg-type]
+            operator = self._network.identity.peer_of(connection.tls)
             caller = console.caller
             console.caller = Caller(caller.number, caller.address, operator)
             log.info("console of %s attached from %s", operator, caller.address)

@@ -45,7 +45,7 @@ class FrameFlag(enum.IntFlag):
     """Sent again or late: recorded and learned from, never the cause of anything live."""
 
 
-_KNOWN_FLAGS = int(FrameFlag.RESEND)
+_FLAGS = {int(flag): flag for flag in (FrameFlag.NONE, FrameFlag.RESEND)}
 _TYPES = {int(t): t for t in FrameType}
 
 
@@ -78,6 +78,8 @@ class FrameDecoder:
 
     def __init__(self) -> None:
         self._buffer = bytearray()
+        self._wanted = 0
+        """Bytes that the buffer needs before it can hold another frame."""
         self._is_broken = False
 
     def feed(self, data: bytes) -> list[Frame]:
@@ -90,35 +92,41 @@ class FrameDecoder:
         """
         if self._is_broken:
             raise FrameError("the stream was already broken")
-        self._buffer += data
+        if self._buffer:
+            self._buffer += data
+            if len(self._buffer) < self._wanted:
+                return []
+            data = bytes(self._buffer)
+        self._wanted = HEADER.size
         frames = []
-        start = 0
+        start, n_bytes = 0, len(data)
         try:
-            while len(self._buffer) - start >= HEADER.size:
-                frame_type, flags, length, seq, echo = self._header(start)
+            while n_bytes - start >= HEADER.size:
+                frame_type, flags, length, seq, echo = _header(data, start)
                 end = start + HEADER.size + length
-                if len(self._buffer) < end:
+                if n_bytes < end:
+                    self._wanted = end - start
                     break
-                body = bytes(self._buffer[start + HEADER.size : end])
-                frames.append(Frame(frame_type, body, flags, seq, echo))
+                frames.append(Frame(frame_type, data[start + HEADER.size : end], flags, seq, echo))
                 start = end
         except FrameError:
             self._is_broken = True
             self._buffer.clear()
             raise
-        del self._buffer[:start]
+        self._buffer[:] = data[start:]
         return frames
 
-    def _header(self, start: int) -> tuple[FrameType, FrameFlag, int, int, int]:
-        magic, version, kind, flags, length, seq, echo = HEADER.unpack_from(self._buffer, start)
-        if magic != MAGIC:
-            raise FrameError(f"magic {magic:#010x}, expected {MAGIC:#010x}: not our protocol")
-        if version != VERSION:
-            raise FrameError(f"frame version {version}, this program speaks {VERSION}")
-        if kind not in _TYPES:
-            raise FrameError(f"unknown frame type {kind}")
-        if flags & ~_KNOWN_FLAGS:
-            raise FrameError(f"unknown flags {flags:#06x} on {_TYPES[kind].name}")
-        if length > MAX_BODY_BYTES:
-            raise FrameError(f"body of {length} bytes, at most {MAX_BODY_BYTES}")
-        return _TYPES[kind], FrameFlag(flags), length, seq, echo
+
+def _header(data: bytes, start: int) -> tuple[FrameType, FrameFlag, int, int, int]:
+    magic, version, kind, flags, length, seq, echo = HEADER.unpack_from(data, start)
+    if magic != MAGIC:
+        raise FrameError(f"magic {magic:#010x}, expected {MAGIC:#010x}: not our protocol")
+    if version != VERSION:
+        raise FrameError(f"frame version {version}, this program speaks {VERSION}")
+    if kind not in _TYPES:
+        raise FrameError(f"unknown frame type {kind}")
+    if flags not in _FLAGS:
+        raise FrameError(f"unknown flags {flags:#06x} on {_TYPES[kind].name}")
+    if length > MAX_BODY_BYTES:
+        raise FrameError(f"body of {length} bytes, at most {MAX_BODY_BYTES}")
+    return _TYPES[kind], _FLAGS[flags], length, seq, echo

@@ -50,6 +50,7 @@ class OwnStream:
         self.name = name
         self.stream = stream
         self.neurons = tuple(sorted(set(neurons)))
+        self._neuron_set = frozenset(neurons)
         self.provenance = provenance
         self._ledger = ledger
         self._send = send
@@ -57,19 +58,19 @@ class OwnStream:
         self._router = StreamRouter(routes_of(experiment, self.neurons, {site, *may_receive}))
 
     def take(self, batch: SpikeBatch) -> None:
-        """Record a batch, then hand to each site, ours too, what its synapses need."""
-        self._ledger.own_spikes(batch)
+        """Hand to each site, ours too, what its synapses need of a batch, then record it."""
         for site, part in self._router.split(batch).items():
             if site == self.site:
                 self._submit(self._arrival(part))
             else:
                 self._send(site, part)
+        self._ledger.own_spikes(batch)
 
     def _arrival(self, batch: SpikeBatch) -> SpikeArrival:
         return SpikeArrival(
             site=self.site,
             stream=self.stream,
-            neurons=frozenset(self.neurons),
+            neurons=self._neuron_set,
             provenance=self.provenance,
             records=batch.records,
             complete_until_ns=batch.complete_until_ns,

@@ -3,27 +3,22 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-import numpy.typing as npt
-
 from app.bridge.bodies import StreamInfo
 from app.config.experiment import Experiment
 from app.config.site import Peer, PeerRights
-from app.core.spikes import Provenance, SpikeRecords, are_of
+from app.core.spikes import NeuronSet, Provenance
 from app.safety.rates import SlidingSum, last_second
 from drivers.permit import Action, DriveNeuron, Stimulate
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class PermittedStream:
     """A peer's stream that is taken here, and the neurons for which it may speak."""
 
     neurons: frozenset[int]
     provenance: Provenance
-
-    def is_own(self, records: SpikeRecords) -> npt.NDArray[np.bool_]:
-        """Return for each event whether its neuron is the stream's; shape `(n,)`."""
-        return are_of(records, self.neurons)
+    own: NeuronSet
+    """The same neurons, to hold batches against."""
 
 
 def permitted_stream(
@@ -41,7 +36,7 @@ def permitted_stream(
     neurons = set(stream.neurons)
     if experiment is not None:
         neurons &= {n.id for n in experiment.neurons if n.site == peer.site}
-    return PermittedStream(frozenset(neurons), stream.provenance)
+    return PermittedStream(frozenset(neurons), stream.provenance, NeuronSet(neurons))
 
 
 @dataclass(slots=True)

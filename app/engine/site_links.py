@@ -177,13 +177,18 @@ class SiteLinks:
                 self._offset(event)
 
     def _spikes(self, event: SpikesReceived) -> None:
-        frame = self._frame(event, "SPIKES", len(event.batch.records))
         stream = self._streams.get((event.site, event.batch.stream))
         if stream is None:
+            frame = self._frame(event, "SPIKES", len(event.batch.records))
             self._refuse(event.site, frame, self._recorded(event))
             return
         batch = self._own_events(event, stream)
+        self._hand_on(event, batch, stream)
+        frame = self._frame(event, "SPIKES", len(event.batch.records))
         self._ledger.received_spikes(event.site, batch, frame, self._recorded(event))
+
+    def _hand_on(self, event: SpikesReceived, batch: SpikeBatch, stream: PermittedStream) -> None:
+        """Give a batch to the synapses, before it is recorded: a spike should not wait for that."""
         if self._submit is None:
             return
         self._submit(
@@ -203,15 +208,15 @@ class SiteLinks:
 
     def _own_events(self, event: SpikesReceived, stream: PermittedStream) -> SpikeBatch:
         """Return the batch without events of neurons for which its site does not speak."""
-        is_own = stream.is_own(event.batch.records)
-        if is_own.all():
+        own = stream.own.only(event.batch.records)
+        if own is event.batch.records:
             return event.batch
-        n_foreign = int((~is_own).sum())
+        n_foreign = len(event.batch.records) - len(own)
         self._n_refused[event.site] += n_foreign
         self._ledger.link(
             event.site, "refused", f"{n_foreign} events of neurons that are not its own"
         )
-        return replace(event.batch, records=event.batch.records[is_own])
+        return replace(event.batch, records=own)
 
     def _psps(self, event: PspsReceived) -> None:
         frame = self._frame(event, "PSPS", len(event.records))
