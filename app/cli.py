@@ -1,6 +1,7 @@
 """The command line: what `spikebridge --help` lists."""
 
 import argparse
+import datetime as dt
 import importlib
 import logging
 import math
@@ -103,7 +104,10 @@ def _add_consoles(commands: "_Subparsers[argparse.ArgumentParser]") -> None:
     arm.add_argument("--minutes", type=_positive, default=60.0, help="expires after (default 60)")
     arm.add_argument("--code", help="the session code that `status` shows; asked for if not given")
     arm.add_argument(
-        "--unattended", action="store_true", help="no lease: stays armed without this console"
+        "--unattended-until",
+        type=_moment,
+        metavar="TIME",
+        help="stay armed without this console until then: 2026-11-28T08:00, local unless it says",
     )
     disarm = console("disarm", "allow no outputs any more")
     disarm.add_argument("--who", default="operator")
@@ -126,6 +130,12 @@ def _add_sessions(commands: "_Subparsers[argparse.ArgumentParser]") -> None:
         made.set_defaults(where="app.sessions.commands")
         return made
 
+    audit = session("audit", "check that a session's audit is as it was written")
+    audit.add_argument("--head", metavar="CHAIN", help="a head noted earlier, which must occur")
+    history = commands.add_parser("history", help="what electrodes and devices received so far")
+    history.add_argument("site_file", type=Path, metavar="SITE.toml")
+    history.add_argument("--json", action="store_true")
+    history.set_defaults(where="app.sessions.commands")
     session("info", "what a recorded session holds, on one screen")
     report = session("report", "figures and one HTML page about a recorded session")
     report.add_argument("--out", type=Path, metavar="FOLDER", help="default SESSION/export/report")
@@ -195,6 +205,14 @@ def _add_window(commands: "_Subparsers[argparse.ArgumentParser]") -> None:
     operator.set_defaults(where="app.gui.commands")
     operator.add_argument("name", metavar="NAME")
     operator.add_argument("--folder", type=Path, default=Path("keys"), metavar="DIR")
+def _moment(text: str) -> dt.datetime:
+    try:
+        moment = dt.datetime.fromisoformat(text).astimezone(dt.UTC)
+    except (ValueError, OverflowError) as exc:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time like 2026-11-28T08:00") from exc
+    if not (dt.datetime.now(dt.UTC) < moment):
+        raise argparse.ArgumentTypeError(f"{text} has passed")
+    return moment
 
 
 def _positive(text: str) -> float:

@@ -14,7 +14,7 @@ from typing import Any
 from app.bridge import keys
 from app.config.check import check_experiment, check_site, check_together
 from app.config.electrode_map import map_conflicts
-from app.config.experiment import Experiment, experiment_hash
+from app.config.experiment import experiment_hash
 from app.config.load import ConfigError, is_site_file, load_experiment, load_site, read_bounded
 from app.config.paths import certificate_file, peer_certificate_file
 from app.config.site import Site
@@ -25,7 +25,12 @@ from app.exit_codes import ExitCode
 from app.mock_rig import MockStartError
 from app.recording.errors import RecordingError
 from app.run_folder import RigBusyError, RunFolder
-from app.signed_site import SignedSite, load_signed_site, load_to_switch_off
+from app.signed_site import (
+    SignedSite,
+    limits_in_words,
+    load_signed_site,
+    load_to_switch_off,
+)
 
 RENEW_INTERVAL_S = 0.5
 """An arming console renews its lease twice a second; the lease lasts 2 s."""
@@ -104,16 +109,11 @@ def safe_off(arguments: argparse.Namespace) -> int:
 
 def check(arguments: argparse.Namespace) -> int:
     """Validate files together; ask each instrument whether it answers."""
-    sites: list[tuple[Path, Site]] = []
-    experiments: list[Experiment] = []
-    conflicts: list[str] = []
-    for path in arguments.files:
-        if is_site_file(path):
-            signed = load_signed_site(path, is_mock=True)
-            sites.append((path, signed.site))
-            conflicts += signed.conflicts
-        else:
-            experiments.append(load_experiment(path))
+    site_files = [path for path in arguments.files if is_site_file(path)]
+    signed_sites = [load_signed_site(path, is_mock=True) for path in site_files]
+    sites = list(zip(site_files, (signed.site for signed in signed_sites), strict=True))
+    experiments = [load_experiment(p) for p in arguments.files if p not in site_files]
+    conflicts = [c for signed in signed_sites for c in signed.conflicts]
     conflicts += [
         c for path, site in sites for c in (*check_site(site), *map_conflicts(path, site))
     ]
@@ -127,6 +127,8 @@ def check(arguments: argparse.Namespace) -> int:
     for path, site in sites:
         for warning in _certificate_warnings(path, site):
             _say(f"warning: {warning}")
+    for sentence in (s for signed in signed_sites for s in limits_in_words(signed)):
+        _say(sentence)
     is_well = True
     if not (arguments.offline or conflicts):
         answers = [_instruments_answer(path, site) for path, site in sites]  # ask every one
@@ -189,19 +191,24 @@ def status(arguments: argparse.Namespace) -> int:
 
 def arm(arguments: argparse.Namespace) -> int:
     """Arm, and stay attached to renew the lease unless unattended."""
+    until: dt.datetime | None = arguments.unattended_until
+    seconds = 60.0 * arguments.minutes
+    if until is not None:
+        seconds = (until - dt.datetime.now(dt.UTC)).total_seconds()
     with _console(arguments) as console:
         code = arguments.code or _ask_for_code(console)
         console.call(
             "arm",
             who=arguments.who,
             reason=arguments.reason,
-            seconds=60.0 * arguments.minutes,
+            seconds=seconds,
             code=code,
-            is_unattended=arguments.unattended,
+            is_unattended=until is not None,
         )
-        _say(f"armed by {arguments.who} for {arguments.minutes:g} min")
-        if arguments.unattended:
+        if until is not None:
+            _say(f"armed by {arguments.who} until {until:%Y-%m-%d %H:%M} UTC, with nobody at hand")
             return ExitCode.OK
+        _say(f"armed by {arguments.who} for {arguments.minutes:g} min")
         _say("this console renews the lease; Ctrl-C disarms")
         try:
             return _renew_until_disarmed(console)

@@ -26,6 +26,7 @@ from app.safety.profiles import (
     StimulatorProfile,
     check_profile,
 )
+from app.safety.stimulation_limits import refused_patterns
 from app.smu_drivers import make_smu
 from drivers.errors import InstrumentError, SafetyLimitError
 from drivers.mea.intan_rhx.driver import IntanRhx
@@ -177,6 +178,9 @@ def limit_conflicts(site: Site) -> list[str]:
     """Return why the Gate could not take charge of this site, or an instrument cannot do it."""
     profiles = profiles_of(site, provenance_of(site, is_mock=False))
     sentences = [sentence for profile in profiles.values() for sentence in check_profile(profile)]
+    for profile in profiles.values():
+        if isinstance(profile, StimulatorProfile):
+            sentences += [refusal.sentence for refusal in refused_patterns(profile)]
     for smu in site.smus:
         try:
             make_smu(smu)

@@ -1,12 +1,14 @@
 """A site as it may run: its file, with the limits that somebody signed for and that still hold."""
 
 import datetime as dt
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from app.config.load import ConfigError, load_site
 from app.config.overrides import (
     LimitOverride,
+    Limits,
     all_limits,
     entries_in_force,
     override_conflicts,
@@ -14,6 +16,7 @@ from app.config.overrides import (
     with_overrides,
 )
 from app.config.site import Site
+from app.safety.basis import to_confirm
 from app.safety.ceilings import check_limits
 
 
@@ -49,8 +52,25 @@ def load_signed_site(
     return SignedSite(signed, tuple(conflicts), entries, data)
 
 
+def limits_in_words(signed: SignedSite) -> Iterator[str]:
+    """Yield what the owner of the rig must confirm, and who signed for what."""
+    alike: dict[Limits, list[str]] = {}
+    for who, limits in all_limits(signed.site):
+        alike.setdefault(limits, []).append(who)
+    for limits, names in alike.items():
+        others = f" and {len(names) - 1} more alike" if len(names) > 1 else ""
+        for sentence in to_confirm(f"{signed.site.site}, {names[0]}{others}", limits):
+            yield f"to confirm: {sentence}"
+    for entry in signed.overrides:
+        for_mocks = ", for simulated instruments only" if entry.mock_only else ""
+        yield (
+            f"signed: {signed.site.site}, {entry.where}: {entry.limit} {entry.value} by "
+            f"{entry.name} until {entry.expires}{for_mocks}: {entry.reason}"
+        )
+
+
 def load_to_switch_off(site_file: Path) -> Site:
-    """Read a site whose outputs shall go off, also with limits that nobody signs for any more.
+    """Read a site to look at it or switch it off, also with limits that nobody signs for any more.
 
     Raises `ConfigError` if site.toml cannot be read.
     """

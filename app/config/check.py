@@ -107,6 +107,7 @@ def _hosting_conflicts(
                 f"synapse {synapse.name}: site {synapse.site} has no device {synapse.device}; "
                 f"it has {sorted(devices)}"
             )
+        sentences += _pulse_conflicts(synapse, host)
     post_site = _site_of(experiment, synapse.post, by_name)
     if post_site is not None and not _can_receive(post_site, synapse.post):
         sentences.append(
@@ -114,6 +115,32 @@ def _hosting_conflicts(
             f"for its post neuron {synapse.post}"
         )
     return sentences + _deadline_conflicts(experiment, synapse, by_name)
+
+
+def _pulse_conflicts(synapse: Synapse, host: Site) -> list[str]:
+    """Return which pulses are beyond their device's limits: each would be refused each time."""
+    sentences = []
+    limits = next(
+        (d.limits for s in host.smus for d in s.devices if d.name == synapse.device), None
+    )
+    if limits is None:
+        return []
+    pulse = synapse.pulse
+    for word, amplitude_v, width_s in (
+        ("LTP", pulse.ltp_amplitude_v, pulse.ltp_width_s),
+        ("LTD", pulse.ltd_amplitude_v, pulse.ltd_width_s),
+    ):
+        if not (abs(amplitude_v) <= limits.max_amplitude_v):
+            sentences.append(
+                f"synapse {synapse.name}: {word} pulse of {amplitude_v:g} V, device "
+                f"{synapse.device} allows {limits.max_amplitude_v:g} V (max_amplitude_v)"
+            )
+        if not (limits.min_width_s <= width_s <= limits.max_width_s):
+            sentences.append(
+                f"synapse {synapse.name}: {word} pulse of {width_s:g} s, device {synapse.device} "
+                f"allows {limits.min_width_s:g} to {limits.max_width_s:g} s"
+            )
+    return sentences
 
 
 def _deadline_conflicts(

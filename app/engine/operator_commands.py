@@ -17,6 +17,8 @@ from app.safety.state import GateState
 from drivers.safe_state import SafeState
 
 MAX_ARMING_S = 24 * 3600.0
+MAX_UNATTENDED_S = 7 * 24 * 3600.0
+"""The Gate's own ceiling; a person's default is 60 min."""
 FREE = frozenset(
     {"status", "describe", "renew", "disarm", "stop", "note", "take control", "release control"}
 )
@@ -118,7 +120,9 @@ class OperatorCommands:
 
     def _arm(self, caller: Caller, arguments: dict[str, Any]) -> dict[str, Any]:
         who, reason = self._operator(caller, arguments), text(arguments, "reason")
-        seconds = number(arguments, "seconds", 0.0, MAX_ARMING_S)
+        is_unattended = flag(arguments, "is_unattended", default=False)
+        longest_s = MAX_UNATTENDED_S if is_unattended else MAX_ARMING_S
+        seconds = number(arguments, "seconds", 0.0, longest_s)
         by_program = flag(arguments, "by_program", default=False)
         if not by_program and arguments.get("code") != self.session_code:
             raise CommandRefusedError("the session code is not right; look at `status`")
@@ -126,7 +130,6 @@ class OperatorCommands:
         if not self._parts.gate.is_armed:  # else the attempt would prolong another's arming
             # A console that arms is there: its lease begins now and it must go on renewing.
             self._parts.gate.lease_renewed(CONSOLE_LEASE, now_ns)
-        is_unattended = flag(arguments, "is_unattended", default=False)
         refusal = self._parts.gate.arm(
             who,
             reason,

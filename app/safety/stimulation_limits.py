@@ -4,6 +4,7 @@ import math
 
 from app.config.limits import StimulationLimits
 from app.safety.ceilings import MAX_INTERPHASE_S, MAX_PATTERN_S
+from app.safety.profiles import StimulatorProfile
 from app.safety.quantity import amount
 from app.safety.requests import Refusal, RefusalReason
 from drivers.mea.protocol import CurrentPulse, Pattern
@@ -45,6 +46,15 @@ def judge_pattern(
         or _n_electrodes(where, pattern, limits)
         or _duration(where, pattern.pulse)
     )
+
+
+def refused_patterns(profile: StimulatorProfile) -> list[Refusal]:
+    """Return why prepared patterns would be refused each time."""
+    judged = (
+        judge_pattern(profile.name, pattern, profile.limits, profile.electrode_area_um2)
+        for pattern in profile.patterns.values()
+    )
+    return [refusal for refusal in judged if refusal is not None]
 
 
 def describe_pattern(pattern: Pattern, electrode_area_um2: float) -> str:

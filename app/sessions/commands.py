@@ -8,6 +8,9 @@ from app.recording.checksums import write_checksums
 from app.recording.errors import RecordingError
 from app.sessions.progress import Progress
 
+MAX_SAID = 20
+"""Faults that are listed; after that they are counted."""
+
 
 def replay(arguments: argparse.Namespace) -> int:
     """Decide a session again and compare."""
@@ -23,6 +26,56 @@ def replay(arguments: argparse.Namespace) -> int:
         return ExitCode.FAILED
     _say("identical")
     return ExitCode.OK
+
+
+def audit(arguments: argparse.Namespace) -> int:
+    """Check a session's audit chain and what was sent against it."""
+    from app.recording.reader import open_session  # noqa: PLC0415
+    from app.sessions.audit import audit as check_audit  # noqa: PLC0415
+
+    with open_session(arguments.session) as session:
+        found = check_audit(session, arguments.head)
+    refused = ", ".join(f"{n} {reason}" for reason, n in sorted(found.refusals.items()))
+    outcomes = ", ".join(f"{n} {outcome}" for outcome, n in sorted(found.outcomes.items()))
+    _say(f"{arguments.session.name}: {found.n_rows} audit rows, {found.n_permits} permits")
+    _say(f"refused: {refused or 'nothing'}")
+    _say(f"permits became: {outcomes or 'nothing'}; {found.n_unreported} without a word")
+    _say(f"limits in force: {', '.join(v[:12] for v in found.limits_versions) or 'none'}")
+    _say(f"head of the chain, to be kept elsewhere: {found.head or 'none'}")
+    for sentence in found.faults[:MAX_SAID]:
+        _say(f"FAULT: {sentence}")
+    if len(found.faults) > MAX_SAID:
+        _say(f"FAULT: {len(found.faults) - MAX_SAID} more")
+    _say("the chain is broken" if found.faults else "the chain is whole")
+    return ExitCode.FAILED if found.faults else ExitCode.OK
+
+
+def history(arguments: argparse.Namespace) -> int:
+    """Show what each electrode and device of a site received over all sessions."""
+    import json  # noqa: PLC0415
+    from dataclasses import asdict  # noqa: PLC0415
+
+    from app.config.paths import history_file, session_root  # noqa: PLC0415
+    from app.core.clock import utc_anchor  # noqa: PLC0415
+    from app.recording.history import DoseHistory  # noqa: PLC0415
+    from app.sessions.dose_table import dose_lines, said  # noqa: PLC0415
+    from app.signed_site import load_to_switch_off  # noqa: PLC0415
+
+    site = load_to_switch_off(arguments.site_file)
+    root = session_root(arguments.site_file, site)
+    with DoseHistory(history_file(arguments.site_file, site)) as doses:
+        unread = doses.take_in(root, site.site)
+        lines = dose_lines(doses.doses(), site, utc_anchor()[1])
+    if arguments.json:
+        _say(json.dumps([asdict(line) for line in lines], indent=1))
+    else:
+        for line in lines:
+            _say(said(line, site))
+        if not lines:
+            _say("nothing was ever given")
+    for sentence in unread:
+        _say(f"NOT COUNTED: {sentence}")
+    return ExitCode.FAILED if unread else ExitCode.OK
 
 
 def info(arguments: argparse.Namespace) -> int:
