@@ -205,6 +205,8 @@ def _add_window(commands: "_Subparsers[argparse.ArgumentParser]") -> None:
     operator.set_defaults(where="app.gui.commands")
     operator.add_argument("name", metavar="NAME")
     operator.add_argument("--folder", type=Path, default=Path("keys"), metavar="DIR")
+
+
 def _moment(text: str) -> dt.datetime:
     try:
         moment = dt.datetime.fromisoformat(text).astimezone(dt.UTC)
