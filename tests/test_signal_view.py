@@ -11,16 +11,12 @@ from app.core.signal_view import EnvelopeRing, ThresholdChange
 
 def write(ring: EnvelopeRing, start: int, stop: int) -> None:
     """Write columns whose every value is their own number."""
-    arrays = ring.arrays
     for column in range(start, stop):
-        row = column % len(arrays.first_sample)
-        arrays.first_sample[row] = column * arrays.n_samples_per_column
-        arrays.n_samples[row] = arrays.n_samples_per_column
-        arrays.marks[row] = column % 16
-        for values in (arrays.lowest_uv, arrays.highest_uv):
-            values[row] = column
-        for values in (arrays.raw_lowest_uv, arrays.raw_highest_uv):
-            values[row] = -column
+        row = column % len(ring.values)
+        ring.extents[row] = column * ring.n_samples_per_column, ring.n_samples_per_column
+        ring.marks[row] = column % 16
+        ring.values[row, :2] = column
+        ring.values[row, 2:] = -column
     ring.publish(stop)
 
 

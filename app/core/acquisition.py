@@ -12,14 +12,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.core.clock import ClockNs
-from app.core.detector import DetectedSpikeRecords, Detector
+from app.core.detector import Detector
+from app.core.detector_results import DetectedSpikeRecords, DetectorStatus
 from app.core.sample_clock import ClockMapping, SampleClock
+from app.core.signal_view import EnvelopeRing, SpikeDetails, ThresholdChange
 from app.core.spikes import SPIKE_RECORD, EventKind, SpikeBatch, SpikeRecords
 from app.core.worker import OnFailure, Worker
 from drivers.mea.protocol import MeaAmplifier, SampleBlock
 
 NO_DATA_S = 1.0
 """An amplifier that delivers nothing for so long is a fault, whatever its clock says."""
+STATUS_EVERY_S = 0.1
+"""How often the detector's state is copied for whoever shows it."""
 N_RECENT_STIMULI = 64
 """Remembered per neuron: more than can lie in the hold-back of detection."""
 
@@ -58,9 +62,9 @@ def _nobody(_spikes: DetectedSpikeRecords) -> None:
 class Acquisition(Worker):
     """Reads blocks, detects, names the neurons, and hands on.
 
-    `on_block(block)`, `on_batch(batch)`, `on_gap(first_sample, n_lost)`, `on_mapping(mapping)` and
-    `on_detected(spikes)`, which sees every channel's, are called from this thread and must not
-    wait.
+    `on_block(block)`, `on_batch(batch)`, `on_gap(first_sample, n_lost)`, `on_mapping(mapping)`,
+    `on_detected(spikes)` and `on_details(details)`, which see every channel's, are called from this
+    thread and must not wait.
     """
 
     def __init__(
@@ -77,6 +81,7 @@ class Acquisition(Worker):
         on_detected: Callable[[DetectedSpikeRecords], None] = _nobody,
         clock_ns: ClockNs,
         on_failure: OnFailure,
+        on_details: Callable[[SpikeDetails], None] = lambda _: None,
     ) -> None:
         super().__init__(f"acquisition {amplifier.name}", on_failure)
         self._amplifier = amplifier
@@ -88,6 +93,7 @@ class Acquisition(Worker):
         self._on_gap = on_gap
         self._on_mapping = on_mapping
         self._on_detected = on_detected
+        self._on_details = on_details
         self._clock_ns = clock_ns
         self._is_suspended = threading.Event()
         self._wants_restart = threading.Event()
@@ -96,6 +102,9 @@ class Acquisition(Worker):
         self._stimuli: deque[tuple[int, int]] = deque()
         self._recent_stimuli: dict[int, deque[int]] = {}
         self._status = AcquisitionStatus()
+        self._new_thresholds: deque[ThresholdChange] = deque()
+        self._detector_status = detector.status()
+        self._detector_status_ns = 0
         window_s = use.stimulated_window_s
         self._window_samples = round(window_s * amplifier.stream_format.sample_rate_hz)
 
@@ -108,6 +117,27 @@ class Acquisition(Worker):
     def is_suspended(self) -> bool:
         """Say whether no samples are expected. Any thread."""
         return self._is_suspended.is_set()
+
+    @property
+    def envelopes(self) -> EnvelopeRing:
+        """Get the display columns; any thread may take from them."""
+        return self._detector.envelopes
+
+    @property
+    def detector_status(self) -> DetectorStatus:
+        """Get thresholds, noise and states per channel, at most 0.1 s old; any thread may."""
+        return self._detector_status
+
+    def request_threshold(self, change: ThresholdChange) -> None:
+        """Use another threshold from the next block on; any thread may.
+
+        Raises
+        ------
+        ValueError
+            A channel is not in the stream.
+        """
+        self._detector.check_threshold(change)
+        self._new_thresholds.append(change)
 
     def suspend(self) -> None:
         """Expect no samples until `request_restart`: the amplifier has been made safe."""
@@ -157,13 +187,21 @@ class Acquisition(Worker):
         mapping = self._sample_clock.observe(block.end_sample, block.received_ns)
         if mapping is not None:
             self._on_mapping(mapping)
+        while self._new_thresholds:
+            self._detector.set_threshold(self._new_thresholds.popleft())
+            self._detector_status_ns = 0
         found = self._detector.process(block)
         self._on_detected(found.spikes)
+        if len(found.details.records):
+            self._on_details(found.details)
         for mark in block.stimuli:
             post = self._use.post_of_channel.get(mark.channel)
             if post is not None:
                 self._note_stimulus(mark.sample_index, post)
         self._update_status(block, len(found.spikes))
+        if self._last_data_ns - self._detector_status_ns > STATUS_EVERY_S * 1e9:
+            self._detector_status = self._detector.status()
+            self._detector_status_ns = self._last_data_ns
         if self._sample_clock.mapping is not None:
             self._on_batch(self._batch(found.spikes, found.end_sample))
 

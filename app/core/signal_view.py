@@ -6,7 +6,7 @@ that comes too late is told how many columns it missed.
 
 import enum
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -45,7 +45,7 @@ class ColumnMark(enum.IntFlag):
 class EnvelopeColumns:
     """Lowest and highest value per channel of short stretches of the stream, oldest first.
 
-    All arrays are the caller's own. Columns end where `sample_index` is a multiple of
+    The arrays are the caller's own. Columns end where `sample_index` is a multiple of
     `n_samples_per_column`, so they do not depend on the cutting into blocks; one that is broken off
     by a gap is shorter.
     """
@@ -57,7 +57,7 @@ class EnvelopeColumns:
     """Columns that were asked for and had been overwritten."""
     first_sample: npt.NDArray[np.int64]
     """`(n_columns,)`: index of each column's first sample."""
-    n_samples: npt.NDArray[np.int32]
+    n_samples: npt.NDArray[np.int64]
     """`(n_columns,)`: how many samples each column holds."""
     lowest_uv: npt.NDArray[np.float32]
     """`(n_columns, n_channels)`, filtered."""
@@ -72,19 +72,6 @@ class EnvelopeColumns:
     def next_column(self) -> int:
         """Get the number of the column after the last one."""
         return self.first_column + len(self.first_sample)
-
-    def taken(self, rows: npt.NDArray[np.int64]) -> "EnvelopeColumns":
-        """Return copies of some rows."""
-        return replace(
-            self,
-            first_sample=self.first_sample.take(rows, axis=0),
-            n_samples=self.n_samples.take(rows, axis=0),
-            lowest_uv=self.lowest_uv.take(rows, axis=0),
-            highest_uv=self.highest_uv.take(rows, axis=0),
-            raw_lowest_uv=self.raw_lowest_uv.take(rows, axis=0),
-            raw_highest_uv=self.raw_highest_uv.take(rows, axis=0),
-            marks=self.marks.take(rows, axis=0),
-        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,27 +124,15 @@ class EnvelopeRing:
 
     def __init__(self, n_channels: int, n_samples_per_column: int, n_columns: int) -> None:
         """Reserve room for `n_columns`; half of them may be in the making at any time."""
-        shape = (n_columns, n_channels)
-        self._ring = EnvelopeColumns(
-            n_samples_per_column,
-            first_column=0,
-            n_missed=0,
-            first_sample=np.zeros(n_columns, np.int64),
-            n_samples=np.zeros(n_columns, np.int32),
-            lowest_uv=np.zeros(shape, np.float32),
-            highest_uv=np.zeros(shape, np.float32),
-            raw_lowest_uv=np.zeros(shape, np.float32),
-            raw_highest_uv=np.zeros(shape, np.float32),
-            marks=np.zeros(shape, np.uint8),
-        )
+        self.values = np.zeros((n_columns, 4, n_channels), np.float32)
+        """Lowest, highest, raw lowest and raw highest; for the writer."""
+        self.marks = np.zeros((n_columns, n_channels), np.uint8)
+        self.extents = np.zeros((n_columns, 2), np.int64)
+        """First sample and number of samples."""
+        self.n_samples_per_column = n_samples_per_column
         self._n_columns = n_columns
         self._n_readable = n_columns // 2
         self._n_published = 0
-
-    @property
-    def arrays(self) -> EnvelopeColumns:
-        """Get the arrays themselves; for the writer only."""
-        return self._ring
 
     @property
     def n_published(self) -> int:
@@ -175,12 +150,22 @@ class EnvelopeRing:
         """
         end = self._n_published
         first = min(max(from_column, self._oldest()), end)
-        copies = self._ring.taken(np.arange(first, end) % self._n_columns)
+        rows = np.arange(first, end) % self._n_columns
+        values, marks, extents = self.values[rows], self.marks[rows], self.extents[rows]
         n_overtaken = min(max(0, self._oldest() - first), end - first)
-        if n_overtaken:
-            copies = copies.taken(np.arange(n_overtaken, end - first))
         first += n_overtaken
-        return replace(copies, first_column=first, n_missed=max(0, first - from_column))
+        return EnvelopeColumns(
+            n_samples_per_column=self.n_samples_per_column,
+            first_column=first,
+            n_missed=max(0, first - from_column),
+            first_sample=extents[n_overtaken:, 0],
+            n_samples=extents[n_overtaken:, 1],
+            lowest_uv=values[n_overtaken:, 0],
+            highest_uv=values[n_overtaken:, 1],
+            raw_lowest_uv=values[n_overtaken:, 2],
+            raw_highest_uv=values[n_overtaken:, 3],
+            marks=marks[n_overtaken:],
+        )
 
     def _oldest(self) -> int:
         """Return the oldest column that the writer cannot be overwriting just now."""
