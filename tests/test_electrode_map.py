@@ -12,7 +12,8 @@ from app.cli import main
 from app.config.check import check_site
 from app.config.electrode_map import read_positions_um
 from app.config.load import ConfigError, load_site
-from app.core.detector import Detector, DetectorSettings
+from app.core.detector import Detector
+from app.core.detector_settings import DetectorSettings
 from app.exit_codes import ExitCode
 from drivers.mea.protocol import SampleBlock, StreamFormat
 

@@ -19,7 +19,8 @@ import pytest
 
 from app.config.check import check_site
 from app.config.load import load_site
-from app.core.detector import Detector, DetectorSettings, warm_up
+from app.core.detector import Detector, warm_up
+from app.core.detector_settings import DetectorSettings
 from app.instruments import limit_conflicts, make_rig, profiles_of, provenance_of
 from app.mock_rig import MockRig, with_addresses
 from drivers.errors import InstrumentProtocolError, InstrumentRefusedError

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from app.core.detector import DetectorSettings
+from app.core.detector_settings import DetectorSettings
 from app.core.filter_design import butterworth_band_pass
 from app.detect.results import spikes_per_channel
 from app.detect.scan import Found

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from app.core.detector import DetectionFlag, Detector, DetectorStatus
+from app.core.detector import Detector
+from app.core.detector_results import DetectedSpikes, DetectionFlag, DetectorStatus
 from drivers.mea.playback.recording import Recording
 from drivers.mea.protocol import SampleBlock
 
@@ -66,15 +67,30 @@ def scan(
     if not is_cold_start:
         _learn_noise(recording, detector)
     before = detector.status().n_suspensions
-    found, gaps = [], []
+    spikes, details, gaps = [], [], []
     for block in blocks(recording):
-        found.append(detector.process(block).spikes)
+        found = detector.process(block)
+        is_first = block.first_sample == 0  # what came before it was only heard for its noise
+        spikes.append(found.spikes[found.n_before_gap if is_first else 0 :])
+        details.append(found.details.records)
         if block.n_lost and block.first_sample:
             gaps.append(Gap(block.first_sample, block.n_lost))
         on_progress(block.end_sample)
-    found.append(_last_spikes(recording, detector))
+    last = _last_spikes(recording, detector)
+    spikes.append(last.spikes[: last.n_before_gap])
+    details.append(last.details.records)
+    refined = _refined(np.concatenate(spikes), np.concatenate(details))
     status = detector.status()
-    return Found(np.concatenate(found), tuple(gaps), status, status.n_suspensions - before)
+    return Found(refined, tuple(gaps), status, status.n_suspensions - before)
+
+
+def _refined(spikes: npt.NDArray[np.void], details: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
+    """Return the spikes with the troughs that were found after they had left."""
+    spikes, details = spikes.copy(), details[np.isin(details["spike_id"], spikes["spike_id"])]
+    spikes["trough_offset"] = details["trough_index"] - details["sample_index"]
+    spikes["amplitude_uv"] = details["amplitude_uv"]
+    spikes["flags"] = details["flags"]
+    return spikes
 
 
 def blocks(recording: Recording) -> Iterator[SampleBlock]:
@@ -91,16 +107,15 @@ def blocks(recording: Recording) -> Iterator[SampleBlock]:
 
 
 def _learn_noise(recording: Recording, detector: Detector) -> None:
-    n_rows = round(detector.settings.noise_window_s * recording.stream_format.sample_rate_hz)
+    n_rows = round(2 * detector.settings.min_noise_s * recording.stream_format.sample_rate_hz)
     for block in blocks(recording):
         if block.first_sample >= n_rows:
             return
         detector.process(block)
 
 
-def _last_spikes(recording: Recording, detector: Detector) -> npt.NDArray[np.void]:
+def _last_spikes(recording: Recording, detector: Detector) -> DetectedSpikes:
     """Return what the detector still held back: a gap behind the end makes it decide."""
     end = len(recording.samples)
     nothing = np.zeros((1, recording.stream_format.n_channels), np.int16)
-    done = detector.process(SampleBlock(nothing, end, -1, 0))
-    return done.spikes[: done.n_before_gap]
+    return detector.process(SampleBlock(nothing, end, -1, 0))

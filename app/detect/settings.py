@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from app.config.load import ConfigError
-from app.core.detector import DetectorSettings
+from app.core.detector_settings import DetectorSettings
 from drivers.mea.playback.plain_files import RawLayout
 
 

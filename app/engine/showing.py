@@ -11,7 +11,7 @@ from app.console.feed import FEED_SPIKE, NEURON_EVENT, Span, SpanKind
 from app.console.happenings import LogLine
 from app.console.live_feed import LiveFeed
 from app.core.clock import ClockNs
-from app.core.detector import DetectedSpikeRecords
+from app.core.detector_results import DetectedSpikeRecords
 from app.core.sample_clock import ClockMapping
 from app.core.spikes import SpikeBatch, SpikeRecords
 from app.engine.row_words import happening_of
