@@ -1,0 +1,321 @@
+"""How long a spike takes to another laboratory's program: due, detected, sent, decoded.
+
+A paced amplifier hands 1 ms blocks to the engine's own acquisition thread; what it detects goes, in
+turns block by block, over the engine's link (TLS 1.3) and over a plain TCP connection to another
+process on this machine, which decodes it. Times count from the moment at which the block was due
+(its last sample taken) until the records are decoded; the block's own length and the detector's
+look-ahead are not in them, for they are the same everywhere.
+"""
+
+import argparse
+import json
+import queue
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from report import Goal, Row, parser, publish
+
+from app.bridge import keys
+from app.bridge.bodies import StreamInfo, decode_spikes, encode_spikes
+from app.bridge.bridge import Bridge, PeerAddress
+from app.bridge.events import LinkEvent, LinkState, SpikesReceived, StateChanged
+from app.bridge.link import LocalSite
+from app.bridge.tls import TlsIdentity
+from app.core.acquisition import Acquisition, ElectrodeUse
+from app.core.clock import monotonic_ns
+from app.core.detector import Detector, DetectorSettings, warm_up
+from app.core.frames import Frame, FrameDecoder, FrameType, encode_frame
+from app.core.spikes import Provenance, SpikeBatch
+from drivers.mea.protocol import SampleBlock, StreamFormat
+
+RATE_HZ = 20_000
+BLOCK_ROWS = 20
+STEP_UV = 0.195
+SPIKES_PER_S = 8.0
+RING_S = 2
+LEGS = ("tls", "tcp")
+STAGES = {"tls": "decoded, over TLS", "tcp": "decoded, over TCP"}
+SETTLE_S = 2.5
+"""Until the detector knows its noise and the sample clock its mapping; not measured."""
+LIMIT_S = 20.0
+FLUSH_S = 1.0
+"""For what is still under way at the end; what is later counts as lost."""
+NEAR, FAR = "near", "far"
+GOAL_MS = {64: 1.0, 1024: 1.5}
+
+
+class PacedAmplifier:
+    """Blocks of a prepared signal, each when its last sample is due; never more than due."""
+
+    name = "paced"
+
+    def __init__(self, n_channels: int, n_blocks: int) -> None:
+        names = tuple(f"CH{c}" for c in range(n_channels))
+        self.stream_format = StreamFormat(names, float(RATE_HZ), STEP_UV)
+        self.n_blocks = n_blocks
+        self.due_ns = 0
+        self.woken_ns: list[int] = []
+        """From due to read, of each block: what the host alone costs."""
+        self.is_done = threading.Event()
+        self._signal = spiking_noise(n_channels)
+        self._n_read = 0
+        self._start_ns = 0
+
+    def start(self) -> None:
+        """Begin."""
+        self._start_ns = monotonic_ns()
+
+    def read_block(self, timeout_s: float) -> SampleBlock | None:
+        """Wait until the next block is due."""
+        if self._n_read >= self.n_blocks:
+            self.is_done.set()
+            time.sleep(timeout_s)
+            return None
+        self.due_ns = self._start_ns + (self._n_read + 1) * BLOCK_ROWS * 10**9 // RATE_HZ
+        wait_ns = self.due_ns - monotonic_ns()
+        if wait_ns > 0:
+            time.sleep(wait_ns / 1e9)
+        first = self._n_read * BLOCK_ROWS
+        row = first % len(self._signal)
+        self._n_read += 1
+        now_ns = monotonic_ns()
+        self.woken_ns.append(now_ns - self.due_ns)
+        return SampleBlock(self._signal[row : row + BLOCK_ROWS], first, 0, now_ns)
+
+    def stop(self) -> None:
+        """Do nothing."""
+
+
+def spiking_noise(n_channels: int) -> np.ndarray:
+    """Return int16 noise of 5 uV with spikes of 100 uV, `(RING_S * RATE_HZ, n_channels)`."""
+    rng = np.random.default_rng(1)
+    n_rows = RING_S * RATE_HZ
+    signal_uv = rng.standard_normal((n_rows, n_channels), np.float32) * np.float32(5.0)
+    shape_uv = np.float32(-100.0 * np.exp(-0.5 * (np.arange(-6, 7) / 2.5) ** 2))
+    n_spikes = round(SPIKES_PER_S * RING_S * n_channels)
+    rows = rng.integers(10, n_rows - 10, n_spikes)
+    for row, channel in zip(rows, rng.integers(n_channels, size=n_spikes), strict=True):
+        signal_uv[row - 6 : row + 7, channel] += shape_uv
+    samples = np.rint(signal_uv / np.float32(STEP_UV)).astype(np.int16)
+    samples.flags.writeable = False
+    return samples
+
+
+@contextmanager
+def bridge(
+    folder: Path, name: str, peer: str, on_event: Callable[[LinkEvent], None], port: int | None
+) -> Iterator[Bridge]:
+    """Run one end of the link; the one without a port listens."""
+    identity = TlsIdentity(
+        folder / f"{name}.key", folder / f"{name}.crt", {peer: folder / f"{peer}.crt"}
+    )
+    stream = StreamInfo(stream=0, name="paced", provenance=Provenance.MOCK, neurons=(1,))
+    made = Bridge(
+        LocalSite(name, name.ljust(32, "0"), "hash", "clock", (stream,)),
+        identity,
+        (PeerAddress(peer, None if port is None else "127.0.0.1", port),),
+        listen=("127.0.0.1", 0) if port is None else None,
+        last_seqs={},
+        on_event=on_event,
+        clock_ns=monotonic_ns,
+        on_failure=failed,
+    )
+    made.start()
+    try:
+        yield made
+    finally:
+        made.request_stop()
+        made.join(5.0)
+
+
+def failed(worker: str, exc: BaseException) -> None:
+    """Say what broke; the figures then miss blocks, which is a goal of its own."""
+    print(f"{worker}: {exc!r}", file=sys.stderr)
+
+
+# --- the other laboratory's process ---------------------------------------------------------------
+
+
+def receive(folder: Path) -> None:
+    """Decode until standard input ends; print the delays in ns of each leg."""
+    delays: dict[str, list[int]] = {leg: [] for leg in LEGS}
+
+    def take(event: LinkEvent) -> None:
+        if isinstance(event, SpikesReceived) and len(event.batch.records):
+            delays["tls"].append(monotonic_ns() - event.batch.complete_until_ns)
+
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        bridge(folder, FAR, NEAR, take, None) as far,
+    ):
+        print(json.dumps({"tls": far.listen_port, "tcp": server.getsockname()[1]}), flush=True)
+        plain = threading.Thread(target=receive_plain, args=(server, delays["tcp"]))
+        plain.start()
+        sys.stdin.read()
+        plain.join(LIMIT_S)
+    print(json.dumps(delays), flush=True)
+
+
+def receive_plain(server: socket.socket, delays: list[int]) -> None:
+    """Decode the frames of one plain connection until it ends."""
+    client, _ = server.accept()
+    decoder = FrameDecoder()
+    with client:
+        while data := client.recv(65_536):
+            for frame in decoder.feed(data):
+                _, records, complete_ns = decode_spikes(frame.body)
+                if len(records):
+                    delays.append(monotonic_ns() - complete_ns)
+
+
+# --- this laboratory's process --------------------------------------------------------------------
+
+
+class Sender:
+    """Takes the acquisition's batches and sends them, in turns, over both legs."""
+
+    def __init__(self, amplifier: PacedAmplifier, link: Bridge, plain: socket.socket) -> None:
+        self._amplifier = amplifier
+        self._link = link
+        self._plain = plain
+        self._n_batches = 0
+        self._begins_ns = monotonic_ns() + round(SETTLE_S * 1e9)
+        self.n_sent = dict.fromkeys(LEGS, 0)
+        self.detected_ns: list[int] = []
+        """From due to the batch in hand."""
+
+    def take(self, batch: SpikeBatch) -> None:
+        """Send one batch; its completeness says when its block was due."""
+        if not len(batch.records) or self._amplifier.due_ns < self._begins_ns:
+            return
+        self.detected_ns.append(monotonic_ns() - self._amplifier.due_ns)
+        leg = LEGS[self._n_batches % 2]
+        self._n_batches += 1
+        self.n_sent[leg] += 1
+        stamped = replace(batch, complete_until_ns=self._amplifier.due_ns)
+        if leg == "tls":
+            self._link.send_spikes(FAR, stamped)
+        else:
+            body = encode_spikes(0, stamped.records, stamped.complete_until_ns)
+            self._plain.sendall(encode_frame(Frame(FrameType.SPIKES, body)))
+
+
+def measure(n_channels: int, duration_s: float, folder: Path) -> tuple[dict[str, list[int]], int]:
+    """Return the delays up to each stage, and how many batches never arrived."""
+    command = [sys.executable, __file__, "--receive", str(folder)]
+    far = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    if far.stdin is None or far.stdout is None:
+        raise RuntimeError("the other process has no pipes")
+    with ExitStack() as stack:
+        stack.callback(far.kill)
+        ports = json.loads(far.stdout.readline())
+        events: queue.SimpleQueue[LinkEvent] = queue.SimpleQueue()
+        link = stack.enter_context(bridge(folder, NEAR, FAR, events.put, ports["tls"]))
+        plain = stack.enter_context(socket.create_connection(("127.0.0.1", ports["tcp"]), 5.0))
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await_up(events)
+        amplifier = PacedAmplifier(
+            n_channels, round((SETTLE_S + duration_s) * RATE_HZ / BLOCK_ROWS)
+        )
+        sender = Sender(amplifier, link, plain)
+        run(amplifier, sender)
+        time.sleep(FLUSH_S)
+        plain.shutdown(socket.SHUT_WR)
+        far.stdin.close()
+        delays: dict[str, list[int]] = json.loads(far.stdout.readline())
+        far.wait(LIMIT_S)
+    n_missing = sum(sender.n_sent[leg] - len(delays[leg]) for leg in LEGS)
+    n_settle = round(SETTLE_S * RATE_HZ / BLOCK_ROWS)
+    here = {"block read": amplifier.woken_ns[n_settle:], "detected": sender.detected_ns}
+    return here | delays, n_missing
+
+
+def run(amplifier: PacedAmplifier, sender: Sender) -> None:
+    """Run the engine's acquisition thread over all blocks."""
+    n_channels = amplifier.stream_format.n_channels
+    acquisition = Acquisition(
+        amplifier,  # type: ignore[arg-type] # it is read, and nothing else
+        Detector(amplifier.stream_format, DetectorSettings()),
+        ElectrodeUse({c: c + 1 for c in range(n_channels)}, {}, 0.0),
+        stream=0,
+        on_block=lambda _block: None,
+        on_batch=sender.take,
+        on_gap=lambda _first, _n_lost: None,
+        on_mapping=lambda _mapping: None,
+        clock_ns=monotonic_ns,
+        on_failure=failed,
+    )
+    acquisition.start()
+    amplifier.is_done.wait(amplifier.n_blocks * BLOCK_ROWS / RATE_HZ + LIMIT_S)
+    acquisition.request_stop()
+    acquisition.join(5.0)
+
+
+def await_up(events: "queue.SimpleQueue[LinkEvent]") -> None:
+    """Wait until the link is up."""
+    while True:
+        event = events.get(timeout=LIMIT_S)
+        if isinstance(event, StateChanged) and event.state is LinkState.UP:
+            return
+
+
+def rows_of(n_channels: int, delays: dict[str, list[int]]) -> list[Row]:
+    """Return a row for each stage: where the time goes."""
+    rows: list[Row] = []
+    for stage, delay_ns in delays.items():
+        us = np.array(delay_ns or [np.nan]) / 1e3
+        p50, p99, p999 = np.percentile(us, (50, 99, 99.9))
+        rows.append(
+            {
+                "n_channels": n_channels,
+                "due until": STAGES.get(stage, stage),
+                "n": len(delay_ns),
+                "p50_us": float(p50),
+                "p99_us": float(p99),
+                "p99.9_us": float(p999),
+                "max_us": float(us.max()),
+            }
+        )
+    return rows
+
+
+def main() -> int:
+    """Measure and print."""
+    made = parser(__doc__ or "")
+    made.add_argument("--receive", type=Path, help=argparse.SUPPRESS)
+    made.add_argument("--seconds", type=float, help="of each channel count")
+    given = made.parse_args()
+    if given.receive is not None:
+        receive(given.receive)
+        return 0
+    duration_s = given.seconds or (8.0 if given.quick else 60.0)
+    warm_up()
+    rows: list[Row] = []
+    goals: list[Goal] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name in (NEAR, FAR):
+            keys.keygen(Path(folder), name)
+        for n_channels, limit_ms in GOAL_MS.items():
+            delays, n_missing = measure(n_channels, duration_s, Path(folder))
+            found = rows_of(n_channels, delays)
+            rows += found
+            p99_ms = float(np.percentile(delays["tls"] or [np.nan], 99)) / 1e6
+            what = f"{n_channels} channels"
+            goals += [
+                Goal(f"{what}: p99 over TLS, ms", p99_ms, limit_ms, "lower"),
+                Goal(f"{what}: batches lost", float(n_missing), 0.0, "lower"),
+            ]
+    return publish(rows, goals, as_json=given.json, title="block due -> decoded elsewhere")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
