@@ -8,15 +8,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 N_CHANNELS_PER_PORT = 32
+N_CHANNELS_PER_LARGE_PORT = 128
+"""Of the 1024-channel controller, which has eight ports as well."""
+N_PORTS = 8
 TARGET_OFFSET_UM = (10.0, 6.0)
 """A cell body never sits exactly on the centre of its electrode."""
 
 
 def channel_names(n_channels: int) -> tuple[str, ...]:
-    """Return native names in channel order: A-000 to A-031, then B-000 and so on."""
+    """Return native names in channel order: A-000 to A-031 (or A-127), then B-000 and so on.
+
+    Raises ValueError for more channels than a controller has.
+    """
+    is_large = n_channels > N_PORTS * N_CHANNELS_PER_PORT
+    n_per_port = N_CHANNELS_PER_LARGE_PORT if is_large else N_CHANNELS_PER_PORT
+    if n_channels > N_PORTS * n_per_port:
+        raise ValueError(f"{n_channels} channels; a controller has {N_PORTS * n_per_port} at most")
     return tuple(
-        f"{chr(ord('A') + i // N_CHANNELS_PER_PORT)}-{i % N_CHANNELS_PER_PORT:03d}"
-        for i in range(n_channels)
+        f"{chr(ord('A') + i // n_per_port)}-{i % n_per_port:03d}" for i in range(n_channels)
     )
 
 

@@ -165,12 +165,19 @@ class RhxBoard:
         stim = self.stimulator.words(first, N_FRAMES)
         np.clip(signal_uv, -_SATURATION_UV, _SATURATION_UV, out=signal_uv)
         signal_uv[(stim & STIM_AMP_SETTLE) != 0] = 0.0
-        high_uv = self._high_pass.block(signal_uv)
+        high_uv = self._high_band(signal_uv)
         self.next_timestamp = first + N_FRAMES
         return BoardBlock(
             waveform=self._waveform(first, signal_uv, high_uv, stim, waveform_magic),
             spikes=self._spikes(first, high_uv, spike_magic),
         )
+
+    def _high_band(self, signal_uv: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the high-pass band; nothing where nobody looks at it, for it costs most."""
+        if "high" in self._columns.signals or self._is_spike.any():
+            return self._high_pass.block(signal_uv)
+        self._high_pass.reset()
+        return np.zeros((0, len(self.names)))
 
     def _waveform(
         self,
@@ -199,6 +206,8 @@ class RhxBoard:
         return np.asarray(sign * (stim & 0xFF) * self.step_a * ELECTRODE_OHM, dtype=np.float64)
 
     def _spikes(self, first: int, high_uv: NDArray[np.float64], magic: int) -> bytes:
+        if not self._is_spike.any():
+            return b""
         suppresses = self.parameters.is_true("ArtifactSuppressionEnabled")
         artefact_uv = self.parameters.number("ArtifactSuppressionThresholdMicroVolts")
         found = self._detector.block(

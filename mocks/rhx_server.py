@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from mocks.culture import CultureSettings
+from mocks.culture_layout import CultureLayout
 from mocks.rhx_faults import faults_from
 from mocks.rhx_loop import RhxServer, RhxServerSettings
 
@@ -27,6 +28,7 @@ def settings_from(arguments: Sequence[str]) -> RhxServerSettings:
         spike_port=given.spike_port,
         seed=given.seed,
         culture=CultureSettings(
+            layout=given.grid or CultureLayout(),
             sample_rate_hz=given.sample_rate_hz,
             targets=tuple(given.target or [(3, 3)]),
             n_background_neurons=given.n_background_neurons,
@@ -52,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--sample-rate-hz", type=int, choices=SAMPLE_RATES_HZ, default=20_000)
     add("--stim-step-a", type=float, default=1e-6, help="current of one stimulation step")
     add("--target", type=_place, action="append", metavar="COLUMN,ROW", help="may be repeated")
+    add("--grid", type=_grid, metavar="COLUMNSxROWS", help="default 8x8 without its corners")
     add("--n-background-neurons", type=int, default=80)
     add("--upload-s", type=float, default=0.3)
     add("--without-connect", action="store_true", help="the operator has not pressed Connect")
@@ -65,6 +68,11 @@ def _parser() -> argparse.ArgumentParser:
 def _address(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     return host or "127.0.0.1", int(port)
+
+
+def _grid(text: str) -> CultureLayout:
+    columns, rows = text.split("x")
+    return CultureLayout(int(columns), int(rows), is_without_corners=False)
 
 
 def _place(text: str) -> tuple[int, int]:
