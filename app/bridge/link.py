@@ -166,7 +166,12 @@ class Link:
             events.append(self._enter(LinkState.SUSPECT, reason, now_ns))
         if now_ns >= self._next_heartbeat_ns:
             self._control.append(self._heartbeat_frame(now_ns))
-            self._next_heartbeat_ns = now_ns + self._settings.heartbeat_ns
+            # From when it was due, or the ticks' own interval would stretch every heartbeat's.
+            heartbeat_ns = self._settings.heartbeat_ns
+            is_on_time = now_ns - self._next_heartbeat_ns < heartbeat_ns
+            self._next_heartbeat_ns = (
+                self._next_heartbeat_ns if is_on_time else now_ns
+            ) + heartbeat_ns
         if now_ns >= self._next_ack_ns:
             self._next_ack_ns = now_ns + self._settings.ack_ns
             self._acknowledge()
