@@ -72,6 +72,7 @@ DESCRIPTION: dict[str, Any] = {
     }],
     "smus": [],
     "chips": [],
+    "loop_latency_edges_s": [1e-4 * 1.33**k for k in range(41)],
     "experiment": None,
 }  # fmt: skip
 

@@ -7,6 +7,7 @@ import msgspec
 from app.config.experiment import Experiment
 from app.config.site import Amplifier, IntanRhxAmplifier, Site
 from app.engine.engine import EngineParts
+from app.engine.loop_latency import EDGES_S
 
 MAX_DEVICES = 400
 """More would not fit into one frame; the number of all is said."""
@@ -30,6 +31,7 @@ def describe(parts: EngineParts) -> dict[str, Any]:
             }
             for chip in site.chips
         ],
+        "loop_latency_edges_s": EDGES_S,
         "experiment": None if parts.experiment is None else _experiment(parts.experiment),
     }
     plain: dict[str, Any] = msgspec.to_builtins(described)

@@ -80,6 +80,14 @@ class EngineLink(QObject):
         return None if self._status_s is None else self._clock_s() - self._status_s
 
     @property
+    def site_now_ns(self) -> int | None:
+        """Get the engine's site time, as far as the last status lets us tell; None: unknown."""
+        if not self.is_fresh or self._status_s is None:
+            return None
+        since_ns = round((self._clock_s() - self._status_s) * 1e9)
+        return int(self.status["now_ns"]) + since_ns
+
+    @property
     def is_fresh(self) -> bool:
         """Say whether what the status tells is about now."""
         age_s = self.status_age_s

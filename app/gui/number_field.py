@@ -1,8 +1,8 @@
 """A field for one number that refuses instead of repairing, and says its value in words."""
 
-from PyQt6.QtCore import Qt, pyqtSignal
+from PyQt6.QtCore import pyqtSignal
 from PyQt6.QtGui import QWheelEvent
-from PyQt6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
+from PyQt6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
 
 from app.gui.numbers import NotANumber, in_words, parse_number
 
@@ -92,20 +92,3 @@ class NumberField(QWidget):
                 style.unpolish(widget)
                 style.polish(widget)
         self.changed.emit()
-
-
-class CalmComboBox(QComboBox):
-    """A list that the wheel changes only while it has the focus."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-
-    def wheelEvent(self, event: QWheelEvent | None) -> None:  # noqa: N802 - Qt's name
-        """Scroll what lies behind unless this list has the focus."""
-        if event is None:
-            return
-        if self.hasFocus():
-            super().wheelEvent(event)
-        else:
-            event.ignore()

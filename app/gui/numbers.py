@@ -98,6 +98,11 @@ def duration(seconds: float | None) -> str:
     return f"{hours} h {minutes:02d} min" if hours < 72 else f"{hours / 24:.1f} days"
 
 
+def grouped(count: int) -> str:
+    """Return a count in groups of three: "171 904"."""
+    return f"{count:,}".replace(",", " ")
+
+
 def size(n_bytes: float | None) -> str:
     """Return an amount of data: "12.3 MB"."""
     if n_bytes is None:

@@ -135,7 +135,6 @@ class SiteView(QMainWindow):
     def _described(self, description: dict[str, Any]) -> None:
         for panel in self.panels:
             panel.show_description(description)
-        self.signals.show_description(description)
 
     def _status(self, status: dict[str, Any]) -> None:
         for panel in self.panels:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from PyQt6.QtCore import pyqtSignal
 from PyQt6.QtWidgets import QFrame, QLabel, QLineEdit, QVBoxLayout
 
+from app.gui.drawing.calm_combo_box import CalmComboBox
 from app.gui.hold_button import HoldButton
-from app.gui.number_field import CalmComboBox, NumberField
+from app.gui.number_field import NumberField
 from app.gui.panel import heading, muted
 from app.gui.theme import Theme
 

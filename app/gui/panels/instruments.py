@@ -1,25 +1,176 @@
-"""Instruments: what stands in this laboratory and how it is."""
+"""Instruments: what stands in this laboratory, how it is, and how busy the engine is."""
 
 from typing import Any
 
+from PyQt6.QtWidgets import QGridLayout, QLabel
+
+from app.console.messages import Reply
 from app.gui.engine_link import EngineLink
-from app.gui.panel import Panel
+from app.gui.latency_plot import LatencyPlot
+from app.gui.numbers import duration, grouped, size
+from app.gui.panel import Panel, card, heading, muted, set_tone
+from app.gui.panels.pattern_editor import PatternEditor
 from app.gui.theme import Theme
+
+SILENT_S = 0.5
+"""An amplifier whose last samples are older does not deliver."""
 
 
 class InstrumentsPanel(Panel):
-    """State of each instrument."""
+    """State of each instrument, meters of the engine, loop latency, patterns."""
 
     title = "Instruments"
-    explanation = "What stands in this laboratory, how old its last data are, and what waits."
+    explanation = (
+        "What stands in this laboratory, how old its last data are, and what waits. Below: how "
+        "busy the engine is, how fast the loop, and the prepared stimulation patterns."
+    )
 
     def __init__(self, link: EngineLink, theme: Theme) -> None:
         super().__init__(link)
-        self._theme = theme
+        self.grid = QGridLayout()
+        self.rows: dict[str, tuple[QLabel, QLabel]] = {}
+        self.meters: dict[str, QLabel] = {}
+        self.latency = LatencyPlot(theme)
+        self.editor = PatternEditor()
+        self.editor.trigger_wanted.connect(self._trigger)
+        self._provenance: dict[str, str] = {}
+        self._cpu: tuple[float, int] | None = None
+        self._arrange()
+
+    def _arrange(self) -> None:
+        frame, layout = card()
+        layout.addWidget(heading("Instruments of this site"))
+        layout.addLayout(self.grid)
+        self.body.addWidget(frame)
+        frame, layout = card()
+        layout.addWidget(heading("Engine"))
+        meters = QGridLayout()
+        rows = (
+            ("cpu", "Processor", "Share of one core that the engine uses; 100 % is one core"),
+            ("memory", "Memory", "Most that the engine has used so far"),
+            ("samples", "Samples", "Received from the amplifier, and lost on the way"),
+            ("raw", "Recording buffer", "Blocks that wait to be written"),
+            ("event_log", "Event log", "Whether the always-on record can be written"),
+            ("feed", "This display", "What showing costs the engine, per frame of 33 ms"),
+        )
+        for row, (key, name, tip) in enumerate(rows):
+            label, value = muted(name), QLabel("–")
+            for widget in (label, value):
+                widget.setToolTip(tip)
+            meters.addWidget(label, row, 0)
+            meters.addWidget(value, row, 1)
+            self.meters[key] = value
+        meters.setColumnStretch(1, 1)
+        layout.addLayout(meters)
+        self.body.addWidget(frame)
+        frame, layout = card()
+        layout.addWidget(heading("Loop latency"))
+        layout.addWidget(self.latency)
+        self.body.addWidget(frame)
+        self.body.addWidget(self.editor)
+        self.body.addStretch(1)
 
     def set_theme(self, theme: Theme) -> None:
         """Take other colours."""
-        self._theme = theme
+        self.latency.set_theme(theme)
 
     def show_description(self, description: dict[str, Any]) -> None:
         """Take what stands here."""
+        groups = (description["amplifiers"], description["smus"], description["chips"])
+        self._provenance = {i["name"]: i["provenance"] for group in groups for i in group}
+        self.latency.set_edges(description.get("loop_latency_edges_s", ()))
+        self.editor.set_amplifier(next(iter(description["amplifiers"]), None))
+
+    def show_status(self, status: dict[str, Any]) -> None:
+        """Show every instrument and meter."""
+        for instrument in status["instruments"]:
+            self._show_instrument(instrument)
+        self._show_meters(status)
+        self.latency.show_counts(status["loop_latency"])
+        self.editor.set_armed(status["gate"]["state"] == "armed")
+
+    def show_unknown(self, reason: str) -> None:
+        """Show that nothing is known of any instrument."""
+        for state, _ in self.rows.values():
+            state.setText("UNKNOWN")
+            state.setToolTip(reason)
+            set_tone(state, "unknown")
+        for value in self.meters.values():
+            value.setText("–")
+        self.editor.set_armed(False)
+
+    def _show_instrument(self, instrument: dict[str, Any]) -> None:
+        name = instrument["name"]
+        if name not in self.rows:
+            row = self.grid.rowCount()
+            title = QLabel(f"{name}  ({instrument['kind']})")
+            self.rows[name] = (QLabel(), muted())
+            self.grid.addWidget(title, row, 0)
+            for column, label in enumerate(self.rows[name], start=1):
+                self.grid.addWidget(label, row, column)
+            self.grid.setColumnStretch(2, 1)
+        state, detail = self.rows[name]
+        word, tone = _state(instrument)
+        state.setText(word)
+        set_tone(state, tone)
+        detail.setText(_detail(instrument, self._provenance.get(name, "")))
+
+    def _show_meters(self, status: dict[str, Any]) -> None:
+        meters, process = self.meters, status["process"]
+        meters["cpu"].setText(self._cpu_words(process["cpu_s"], status["now_ns"]))
+        meters["memory"].setText(size(process["max_memory_bytes"]))
+        amplifier = status["amplifier"]
+        if amplifier is not None:
+            lost = amplifier["n_lost"]
+            text = f"{grouped(amplifier['n_samples'])} received, {grouped(lost)} lost"
+            meters["samples"].setText(text)
+            set_tone(meters["samples"], "bad" if lost else "")
+        raw = status.get("recording")
+        if raw is not None:
+            meters["raw"].setText(f"{raw['n_waiting']} of {raw['capacity']} blocks wait")
+            is_full = raw["n_waiting"] > raw["capacity"] / 2
+            set_tone(meters["raw"], "warning" if is_full else "")
+        failure = status["event_log"].get("failure")
+        meters["event_log"].setText(failure or "written")
+        set_tone(meters["event_log"], "bad" if failure else "")
+        console = status["console"]
+        if console is not None:
+            n = len(console["attached"])
+            meters["feed"].setText(f"{console['mean_frame_ms']:.2f} ms, {n} attached")
+
+    def _cpu_words(self, cpu_s: float, now_ns: int) -> str:
+        before, self._cpu = self._cpu, (cpu_s, now_ns)
+        if before is None or now_ns <= before[1]:
+            return "–"
+        share = (cpu_s - before[0]) / ((now_ns - before[1]) / 1e9)
+        return f"{share:.0%} of a core"
+
+    def _trigger(self, instrument: str, pattern: int) -> None:
+        operators = self.link.description.get("operators", [])
+        who = operators[0] if operators else "operator"
+        self.link.call("trigger", self._triggered, who=who, instrument=instrument, pattern=pattern)
+
+    def _triggered(self, reply: Reply) -> None:
+        text = "Asked of the Gate; its verdict stands in the log." if reply.is_ok else reply.error
+        self.editor.answer.setText(text if reply.is_ok else f"Refused: {text}")
+        set_tone(self.editor.answer, "" if reply.is_ok else "bad")
+
+
+def _state(instrument: dict[str, Any]) -> tuple[str, str]:
+    """Return what is known of an instrument in a word; good only where data prove it."""
+    if instrument["kind"] != "amplifier":
+        return "no stream", "unknown"
+    age_s = instrument["age_s"]
+    if age_s is None:
+        return "NO DATA YET", "unknown"
+    return ("DELIVERS", "good") if age_s < SILENT_S else (f"SILENT {duration(age_s)}", "bad")
+
+
+def _detail(instrument: dict[str, Any], provenance: str) -> str:
+    parts = [provenance.upper()] if provenance not in ("", "live") else []
+    if instrument.get("age_s") is not None:
+        parts.append(f"last data {duration(instrument['age_s'])} ago")
+    parts.append(f"{instrument['n_waiting']} wait")
+    if instrument.get("n_dropped"):
+        parts.append(f"{instrument['n_dropped']} dropped")
+    return ", ".join(parts)

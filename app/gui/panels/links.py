@@ -5,7 +5,7 @@ from typing import Any
 from PyQt6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel
 
 from app.gui.engine_link import EngineLink
-from app.gui.numbers import duration
+from app.gui.numbers import duration, grouped
 from app.gui.panel import Panel, muted, set_tone
 
 STATE_WORDS = {
@@ -127,7 +127,7 @@ def _figure(link: dict[str, Any], key: str) -> str:
         return "–"
     if key.endswith("_ns"):
         return _ms(value)
-    return duration(value) if key.endswith("_s") else f"{value:,}".replace(",", " ")
+    return duration(value) if key.endswith("_s") else grouped(value)
 
 
 def _ms(value_ns: float | None) -> str:

@@ -1,6 +1,8 @@
 """Log: everything that happened, newest last, to be searched."""
 
+import re
 from collections import deque
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -10,43 +12,70 @@ from PyQt6.QtWidgets import QHBoxLayout, QHeaderView, QLineEdit, QTableView
 
 from app.console.feed import Missed
 from app.console.happenings import Hole, LogLine
+from app.gui.drawing.calm_combo_box import CalmComboBox
 from app.gui.engine_link import EngineLink
-from app.gui.number_field import CalmComboBox
 from app.gui.panel import Panel
 from app.gui.theme import Theme
 
 MAX_LINES = 20_000
+N_COMPARED = 6
 COLUMNS = ("Time", "Level", "Who", "What")
 LEVELS = {"everything": 0, "warnings and errors": 1, "errors only": 2}
 _RANK = {"info": 0, "warning": 1, "error": 2}
 
 
+@dataclass(slots=True)
+class _Line:
+    when: str
+    level: str
+    source: str
+    text: str
+    n_times: int = 1
+
+    @property
+    def cells(self) -> tuple[str, str, str, str]:
+        times = f"  (×{self.n_times}, the last is shown)" if self.n_times > 1 else ""
+        return self.when, self.level, self.source, self.text + times
+
+
 class LogModel(QAbstractTableModel):
-    """Lines in memory, bounded: the record keeps all of them, this only the newest."""
+    """Lines in memory, bounded: the record keeps all of them, this only the newest.
+
+    Lines that differ in figures only, one soon after the other, are one line with a count:
+    refusals at 30 a second must not push everything else out of sight.
+    """
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
         self.theme = theme
-        self._rows: deque[tuple[str, str, str, str]] = deque()
+        self._rows: deque[_Line] = deque()
 
     def add(self, when: str, level: str, source: str, text: str) -> None:
-        """Append one line."""
-        if len(self._rows) >= MAX_LINES:
+        """Append one line, or count it with one like it among the newest."""
+        n = len(self._rows)
+        for back in range(1, min(n, N_COMPARED) + 1):
+            line = self._rows[n - back]
+            is_like = line.source == source and _shape(line.text) == _shape(text)
+            if is_like and line.level == level and level != "info":
+                line.when, line.text, line.n_times = when, text, line.n_times + 1
+                self.dataChanged.emit(self.index(n - back, 0), self.index(n - back, 3))
+                return
+        if n >= MAX_LINES:
             self.beginRemoveRows(QModelIndex(), 0, 0)
             self._rows.popleft()
             self.endRemoveRows()
         n = len(self._rows)
         self.beginInsertRows(QModelIndex(), n, n)
-        self._rows.append((when, level, source, text))
+        self._rows.append(_Line(when, level, source, text))
         self.endInsertRows()
 
     def level(self, row: int) -> int:
         """Return how grave a line is, 0 to 2."""
-        return _RANK.get(self._rows[row][1], 2)
+        return _RANK.get(self._rows[row].level, 2)
 
     def text(self, row: int) -> str:
         """Return a line as it is searched."""
-        return " ".join(self._rows[row])
+        return " ".join(self._rows[row].cells)
 
     def rowCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802 - Qt's name
         """Return how many lines there are."""
@@ -58,7 +87,7 @@ class LogModel(QAbstractTableModel):
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Return what a cell shows."""
-        row = self._rows[index.row()]
+        row = self._rows[index.row()].cells
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):
             return row[index.column()]
         if role == Qt.ItemDataRole.ForegroundRole:
@@ -174,6 +203,11 @@ class LogPanel(Panel):
     def _is_at_end(self) -> bool:
         bar = self.table.verticalScrollBar()
         return bar is None or bar.value() >= bar.maximum() - 2
+
+
+def _shape(text: str) -> str:
+    """Return a text without its figures."""
+    return re.sub(r"[0-9][0-9.]*", "#", text)
 
 
 def missed_words(missed: Missed) -> str:

@@ -6,7 +6,7 @@ from PyQt6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QLineEdit, QPushBu
 
 from app.console.messages import Reply
 from app.gui.engine_link import EngineLink
-from app.gui.numbers import duration, size
+from app.gui.numbers import duration, grouped, size
 from app.gui.panel import Panel, card, heading, muted, set_tone
 from app.gui.panels.metadata_form import MetadataForm
 
@@ -130,9 +130,9 @@ class RecordingPanel(Panel):
         elapsed = duration(n_samples / rate_hz) if rate_hz > 0 and n_samples else "–"
         left_s, n_lost = recording.get("seconds_left"), recording["n_samples_lost"]
         self.figures["elapsed"].setText(elapsed)
-        self.figures["samples"].setText(f"{n_samples:,}".replace(",", " "))
+        self.figures["samples"].setText(grouped(n_samples))
         self.figures["bytes"].setText(size(recording["n_bytes"]))
-        self.figures["lost"].setText(f"{n_lost:,}".replace(",", " ") if n_lost else "0")
+        self.figures["lost"].setText(grouped(n_lost))
         set_tone(self.figures["lost"], "bad" if n_lost else "")
         self.figures["left"].setText(duration(left_s))
         is_short = left_s is not None and left_s < WARN_LEFT_S

@@ -4,54 +4,149 @@ from typing import Any
 
 from PyQt6.QtWidgets import QWidget
 
-from app.console.feed import ChannelStates, EnvelopeBatch, FeedFormat, Span, SpikeMarks
-from app.gui.drawing.palette import DARK, LIGHT
-from app.gui.drawing.trace_settings import TraceSettings
+from app.console.feed import (
+    ChannelStates,
+    EnvelopeBatch,
+    FeedFormat,
+    NeuronEvents,
+    Snippets,
+    Span,
+    SpikeMarks,
+)
+from app.console.messages import Reply
+from app.gui.drawing.palette import DARK, LIGHT, Palette
+from app.gui.drawing.raster_view import RasterView
+from app.gui.drawing.rate_map import RateMap
+from app.gui.drawing.spike_scope import SpikeScope
+from app.gui.drawing.threshold_request import ThresholdRequest
 from app.gui.drawing.trace_view import TraceView
 from app.gui.engine_link import EngineLink
 from app.gui.theme import Theme
 
+FEED_DELAY_NS = 60_000_000
+"""The feed tells within this time what happened: one display frame and detection's look-ahead."""
+FRAMES_PER_SCOPE = 3
+
 
 class SignalPanels:
-    """Hands each feed item to the views that draw it, and has them draw once a frame."""
+    """Hands each feed item to the views that draw it, and has them draw once a frame.
+
+    An electrode that is chosen in one view is chosen in all.
+    """
 
     def __init__(self, link: EngineLink, theme: Theme) -> None:
         self._link = link
-        self.traces = TraceView(_palette(theme))
-        self.traces.set_settings(TraceSettings(is_filtered=False))
-        self.traces.setWindowTitle("Traces")
-        self.traces.setWhatsThis(
+        palette = _palette(theme)
+        self.traces = _named(
+            TraceView(palette),
+            "Traces",
             "The voltage of every electrode, newest at the right, in microvolts. Spikes are "
-            "marked; stimulation is shaded; a red band says that samples are missing."
+            "marked; stimulation is shaded; a red band says that samples are missing.",
         )
-        self.amplifier_widgets: tuple[QWidget, ...] = (self.traces,)
-        self.widgets: tuple[QWidget, ...] = (self.traces,)
+        self.raster = _named(
+            RasterView(palette),
+            "Raster",
+            "Every spike as a dot: electrodes above, then the neurons of all sites. A red band "
+            "says that events are declared missing: nobody knows what happened there.",
+        )
+        self.rates = _named(
+            RateMap(palette),
+            "Rates",
+            "How often each electrode fires, where it lies on the array. Spikes per second, over "
+            "the last seconds.",
+        )
+        self.scope = _named(
+            SpikeScope(palette),
+            "Spike scope",
+            "The last spikes of one electrode, one above the other. Drag the line to move the "
+            "threshold that makes a deflection a spike.",
+        )
+        self.amplifier_widgets: tuple[QWidget, ...] = (self.traces, self.rates, self.scope)
+        self.widgets: tuple[QWidget, ...] = (self.traces, self.raster, self.rates, self.scope)
+        self._format: FeedFormat | None = None
+        self._n_frames = 0
+        for view in (self.traces, self.raster, self.rates):
+            view.channel_selected.connect(self.select_channel)
+        self.scope.threshold_requested.connect(self._ask_threshold)
+        self.traces.settings_changed.connect(self._ask_columns)
+        link.attached.connect(self._ask_columns)
 
-    def show_description(self, description: dict[str, Any]) -> None:
-        """Take what does not change."""
+    def select_channel(self, channel: int) -> None:
+        """Show one electrode in every view that can."""
+        self.traces.canvas.select(channel)
+        self.rates.select_channel(channel)
+        self.scope.select_channel(channel)
 
     def take(self, arrival: object) -> None:
         """Hand on one feed item; nothing is drawn yet."""
         match arrival:
-            case FeedFormat():
-                self.traces.set_format(arrival)
             case EnvelopeBatch():
                 self.traces.add_columns(arrival)
             case SpikeMarks():
                 self.traces.add_spikes(arrival.records)
+                self.raster.add_spikes(arrival.records)
+            case NeuronEvents():
+                self.raster.add_events(arrival.records)
+            case Snippets():
+                self.scope.add_snippets(arrival)
             case Span():
                 self.traces.add_span(arrival)
+                self.raster.add_span(arrival)
             case ChannelStates():
-                self.traces.set_states(arrival)
+                for view in (self.traces, self.rates, self.scope):
+                    view.set_states(arrival)
+            case FeedFormat():
+                self._begin(arrival)
 
     def show_frame(self) -> None:
         """Draw what is new."""
+        self._n_frames += 1
+        now_ns = self._link.site_now_ns
+        if now_ns is not None:
+            self.raster.set_now(now_ns - FEED_DELAY_NS)
         self.traces.refresh()
+        self.raster.refresh()
+        if self._n_frames % FRAMES_PER_SCOPE == 0:
+            self.scope.refresh()
 
     def set_theme(self, theme: Theme) -> None:
         """Take other colours."""
-        self.traces.set_colours(_palette(theme))
+        for view in (self.traces, self.raster, self.rates, self.scope):
+            view.set_colours(_palette(theme))
+
+    def _begin(self, feed_format: FeedFormat) -> None:
+        self._format = feed_format
+        for view in (self.traces, self.raster, self.rates, self.scope):
+            view.set_format(feed_format)
+
+    def _ask_columns(self, _settings: object = None) -> None:
+        self._link.call("show", is_filtered=self.traces.settings.is_filtered)
+
+    def _ask_threshold(self, request: ThresholdRequest) -> None:
+        feed_format = self._format
+        if feed_format is None:
+            return
+        channel = None if request.channel is None else feed_format.channel_names[request.channel]
+        self._link.call(
+            "threshold",
+            self._threshold_answered,
+            channel=channel,
+            sigma=request.n_sigma,
+            microvolts=request.threshold_uv,
+        )
+
+    def _threshold_answered(self, reply: Reply) -> None:
+        if reply.is_ok:
+            self.scope.show_applied()
+        else:
+            self.scope.show_refusal(f"refused: {reply.error}")
 
 
-def _palette(theme: Theme) -> Any:
+def _named(view: Any, title: str, explanation: str) -> Any:
+    view.setWindowTitle(title)
+    view.setWhatsThis(explanation)
+    return view
+
+
+def _palette(theme: Theme) -> Palette:
     return DARK if theme.name == "dark" else LIGHT

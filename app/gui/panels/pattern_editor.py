@@ -1,0 +1,196 @@
+"""Stimulation patterns: what is prepared, what a change would amount to, a trigger by hand."""
+
+from dataclasses import replace
+from typing import Any
+
+from PyQt6.QtCore import pyqtSignal
+from PyQt6.QtWidgets import (
+    QApplication,
+    QFrame,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QVBoxLayout,
+)
+
+from app.gui.drawing.calm_combo_box import CalmComboBox
+from app.gui.number_field import NumberField
+from app.gui.panel import heading, muted, set_tone
+from app.gui.pattern_check import check_pattern, pattern_of, site_toml
+from drivers.mea.protocol import Pattern
+
+# name, label, low, high, unit, factor to SI, tip
+FIELDS = (
+    ("first_amplitude_a", "First phase", 0.01, 100.0, "uA", 1e-6, "Current of the first phase"),
+    ("first_duration_s", "for", 1, 10_000, "us", 1e-6, "Length of the first phase"),
+    ("second_amplitude_a", "Second phase", 0.01, 100.0, "uA", 1e-6,
+     "Current of the second phase, of opposite sign"),
+    ("second_duration_s", "for", 1, 10_000, "us", 1e-6, "Length of the second phase"),
+    ("interphase_s", "Gap between", 0, 10_000, "us", 1e-6, "Between the two phases"),
+    ("period_s", "Period", 0.1, 10_000, "ms", 1e-3, "From pulse to pulse of the train"),
+)  # fmt: skip
+
+
+class PatternEditor(QFrame):
+    """Shows one prepared pattern. Editing computes and judges; it changes no instrument.
+
+    Patterns are uploaded when the engine starts, so a changed one goes into `site.toml`.
+    """
+
+    trigger_wanted = pyqtSignal(str, int)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setObjectName("card")
+        self.choice = CalmComboBox()
+        self.choice.setToolTip("The patterns that were uploaded to the amplifier at the start")
+        self.fields = {
+            name: NumberField(label, low, high, unit, tip=tip)
+            for name, label, low, high, unit, _, tip in FIELDS
+        }
+        self.n_pulses = NumberField("Pulses", 1, 1000, "", is_whole=True, tip="In one train")
+        self.figures = QLabel()
+        self.figures.setWordWrap(True)
+        self.verdict = QLabel()
+        self.verdict.setWordWrap(True)
+        self.copy = QPushButton("Copy for site.toml")
+        self.copy.setToolTip("A changed pattern takes effect at the engine's next start")
+        self.trigger = QPushButton("Trigger the prepared pattern")
+        self.words = muted()
+        self.answer = QLabel()
+        self.answer.setWordWrap(True)
+        self._amplifier: dict[str, Any] | None = None
+        self._is_armed = False
+        self._arrange()
+        self.choice.currentIndexChanged.connect(self._show_prepared)
+        for field in (*self.fields.values(), self.n_pulses):
+            field.changed.connect(self._judge)
+        self.copy.clicked.connect(self._copy)
+        self.trigger.clicked.connect(self._trigger)
+        self.hide()
+
+    def _arrange(self) -> None:
+        column = QVBoxLayout(self)
+        column.setContentsMargins(12, 10, 12, 12)
+        column.addWidget(heading("Stimulation pattern"))
+        column.addWidget(self.choice)
+        grid = QGridLayout()
+        for index, field in enumerate((*self.fields.values(), self.n_pulses)):
+            grid.addWidget(field, index // 2, index % 2)
+        column.addLayout(grid)
+        for widget in (self.figures, self.verdict, self.words, self.answer):
+            column.addWidget(widget)
+        row = QHBoxLayout()
+        row.addWidget(self.copy)
+        row.addWidget(self.trigger)
+        column.addLayout(row)
+
+    def set_amplifier(self, amplifier: dict[str, Any] | None) -> None:
+        """Take an amplifier's patterns and limits."""
+        can_stimulate = amplifier is not None and amplifier["limits"] is not None
+        self._amplifier = amplifier if can_stimulate else None
+        self.setVisible(can_stimulate)
+        if amplifier is None or not can_stimulate:
+            return
+        self.choice.blockSignals(True)
+        self.choice.clear()
+        for pattern in amplifier["patterns"]:
+            channels = ", ".join(pattern["channels"])
+            self.choice.addItem(f"pattern {pattern['pattern_id']}: {channels}", pattern)
+        self.choice.blockSignals(False)
+        self._show_prepared()
+
+    def set_armed(self, is_armed: bool) -> None:
+        """Say whether a trigger can be permitted at all."""
+        self._is_armed = is_armed
+        self._judge()
+
+    def pattern(self) -> Pattern | None:
+        """Return the pattern as it is typed; None while a field is refused."""
+        prepared = self.choice.currentData()
+        if prepared is None:
+            return None
+        original = pattern_of(prepared)
+        values: dict[str, Any] = {}
+        for name, _, _, _, _, factor, _ in FIELDS:
+            value = self.fields[name].value
+            if value is None:
+                return None
+            values[name] = value * factor
+        n_pulses = self.n_pulses.value
+        if n_pulses is None:
+            return None
+        return replace(original, pulse=replace(original.pulse, n_pulses=int(n_pulses), **values))
+
+    def _show_prepared(self) -> None:
+        prepared = self.choice.currentData()
+        if prepared is None:
+            return
+        for name, _, _, _, _, factor, _ in FIELDS:
+            self.fields[name].set_value(float(f"{prepared[name] / factor:.9g}"))
+        self.n_pulses.set_value(prepared["n_pulses"])
+        self._judge()
+
+    def _judge(self) -> None:
+        prepared = self.choice.currentData()
+        amplifier = self._amplifier
+        pattern = self.pattern()
+        self.copy.setEnabled(False)
+        self.trigger.setEnabled(False)
+        if amplifier is None or prepared is None:
+            return
+        if pattern is None:
+            self.figures.setText("")
+            self._say("Not computed: a field is not understood.", "bad")
+            return
+        limits, area_um2 = amplifier["limits"], amplifier["electrode_area_um2"]
+        verdict = check_pattern(pattern, limits, area_um2, amplifier["name"])
+        self.figures.setText(
+            f"{verdict.charge} · {verdict.density}\n{verdict.balance} · lasts {verdict.duration}"
+        )
+        if verdict.refusal:
+            self._say(f"The Gate would refuse: {verdict.refusal}", "bad")
+        else:
+            self._say("Within this site's limits.", "good")
+        self.copy.setEnabled(not verdict.refusal)
+        self._offer_trigger(pattern, prepared, is_well=not verdict.refusal)
+
+    def _offer_trigger(self, pattern: Pattern, prepared: dict[str, Any], *, is_well: bool) -> None:
+        is_changed = _rounded(pattern) != _rounded(pattern_of(prepared))
+        self.trigger.setEnabled(self._is_armed and is_well and not is_changed)
+        number = prepared["pattern_id"]
+        self.trigger.setText(f"Trigger pattern {number}")
+        if is_changed:
+            self.words.setText("Changed here only: what the amplifier holds is the prepared one.")
+        elif not self._is_armed:
+            self.words.setText("The site is not armed: nothing can be triggered.")
+        else:
+            pulse = pattern.pulse
+            self.words.setText(
+                f"Triggers {pulse.n_pulses} × {pulse.first_amplitude_a * 1e6:g} microampere for "
+                f"{pulse.first_duration_s * 1e6:g} microseconds on {', '.join(pattern.channels)}."
+            )
+
+    def _say(self, text: str, tone: str) -> None:
+        self.verdict.setText(text)
+        set_tone(self.verdict, tone)
+
+    def _copy(self) -> None:
+        pattern, prepared = self.pattern(), self.choice.currentData()
+        clipboard = QApplication.clipboard()
+        if pattern is not None and clipboard is not None:
+            clipboard.setText(site_toml(pattern, prepared["post"]))
+            self.answer.setText("Copied. It takes effect at the engine's next start.")
+
+    def _trigger(self) -> None:
+        if self._amplifier is not None:
+            number = self.choice.currentData()["pattern_id"]
+            self.trigger_wanted.emit(self._amplifier["name"], number)
+
+
+def _rounded(pattern: Pattern) -> tuple[object, ...]:
+    """Return a pattern's figures to nine digits: what a field shows is no exact binary number."""
+    pulse = pattern.pulse
+    names = pulse.__dataclass_fields__
+    return tuple(f"{getattr(pulse, name):.9g}" for name in names if name != "is_negative_first")
