@@ -81,12 +81,12 @@ def test_any_sequence_gives_the_pixels_of_the_definition(batches, size, band):
     arrived = zip(history.time_ns[:n], history.row[:n], history.colour[:n], strict=True)
     expected = slow_raster(arrived, bands, width, height, round(window_ns / width), now)
     # A tick of two pixels at the left edge lost its left half only if it was drawn there.
-    np.testing.assert_array_equal(live.unrolled()[:, 1:], expected[:, 1:])
+    np.testing.assert_array_equal(live.pixels.copy()[:, 1:], expected[:, 1:])
     at_once = RasterImage(ROWS, width, height, DARK, LUT)
     at_once.set_window(window_ns)
     at_once.set_bands(bands)
     at_once.draw(history, now)
-    np.testing.assert_array_equal(at_once.unrolled(), expected)
+    np.testing.assert_array_equal(at_once.pixels.copy(), expected)
 
 
 def test_events_of_the_future_wait_and_do_not_move_the_picture():

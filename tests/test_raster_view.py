@@ -26,7 +26,7 @@ def view(qtbot):
         widget.refresh()
         qtbot.wait(1)
         width, height = widget.canvas.size_px
-        return widget._image is not None and widget._image.pixels.shape == (height, width)
+        return widget._image is not None and widget._image.size == (width, height)
 
     qtbot.waitUntil(is_settled)
     return widget
@@ -42,7 +42,7 @@ def point(view: RasterView, row: int, column: int) -> QPointF:
 def test_the_screen_shows_the_image(view):
     picture = view.canvas.grab().toImage()
     corner = view.canvas.mapFromScene(view.canvas.view_box.sceneBoundingRect().topLeft())
-    shown = view._image.unrolled()
+    shown = view._image.pixels.copy()
     line = int(view._image.places.y[4] + 1)
     seen = [picture.pixel(corner.x() + x, corner.y() + line) for x in range(shown.shape[1])]
     np.testing.assert_array_equal(np.array(seen, np.uint32), shown[line])
@@ -54,7 +54,7 @@ def test_a_declared_gap_is_a_red_band_and_stays_when_time_passes(view):
     view.refresh()
 
     def n_red() -> np.ndarray:
-        return (view._image.unrolled() == DARK.gap).sum(axis=1)
+        return (view._image.pixels.copy() == DARK.gap).sum(axis=1)
 
     width = view._image.pixels.shape[1]
     lines = view._image.lines_of(17, 19)
@@ -67,27 +67,27 @@ def test_a_declared_gap_is_a_red_band_and_stays_when_time_passes(view):
 
 def test_pause_keeps_the_picture_and_live_catches_up(view, qtbot):
     qtbot.keyClick(view, Qt.Key.Key_Space)
-    before = view._image.unrolled()
+    before = view._image.pixels.copy()
     view.add_spikes(spikes([3100], [3]))
     view.set_now(column_ns(3500))
     view.refresh()
-    np.testing.assert_array_equal(view._image.unrolled(), before)
+    np.testing.assert_array_equal(view._image.pixels.copy(), before)
     assert "0.5 s behind" in view.state_label.text()
     qtbot.keyClick(view, Qt.Key.Key_Space)
-    after = view._image.unrolled()
+    after = view._image.pixels.copy()
     line = int(view._image.places.y[3] + 1)
     x = (column_ns(3100) - column_ns(3500)) // view._image._ns_per_pixel + after.shape[1]
     assert DARK.sites[0] in after[line, x - 3 : x + 3]
 
 
 def test_scrolled_back_it_shows_what_was_live_then(view, qtbot):
-    then = view._image.unrolled()
+    then = view._image.pixels.copy()
     view.set_now(column_ns(5000))
     view.refresh()
     qtbot.keyClick(view, Qt.Key.Key_Left)
     assert not view.is_live
     view.scroll_bar.moved.emit(column_ns(3000) // COLUMN_NS)
-    np.testing.assert_array_equal(view._image.unrolled(), then)
+    np.testing.assert_array_equal(view._image.pixels.copy(), then)
     qtbot.keyClick(view, Qt.Key.Key_End)
     assert view.is_live
 

@@ -9,6 +9,7 @@ from slow_traces import slow_picture
 from app.gui.drawing.cell_grid import electrode_cells, lanes
 from app.gui.drawing.column_history import ColumnFlag, ColumnHistory
 from app.gui.drawing.palette import DARK, LIGHT
+from app.gui.drawing.scroll_buffer import N_SPARE, ScrollBuffer
 from app.gui.drawing.trace_image import TraceImage
 
 PITCH_UM = 200.0
@@ -101,7 +102,7 @@ def test_any_sequence_gives_the_pixels_of_the_definition(
     )
     # Windows of at least eight columns a pixel come from joined columns: their own test below.
     if n_window < 8 * image.places.width:
-        np.testing.assert_array_equal(image.unrolled(), expected)
+        np.testing.assert_array_equal(image.pixels.copy(), expected)
 
 
 @pytest.mark.parametrize("n_window", [5, 64, 700, 3000, 20_000])
@@ -124,7 +125,7 @@ def test_drawing_bit_by_bit_equals_drawing_at_once(n_window):
     at_once.set_window(n_window)
     at_once.set_scale(np.full(16, 300.0))
     at_once.draw(history, history.end)
-    np.testing.assert_array_equal(live.unrolled(), at_once.unrolled())
+    np.testing.assert_array_equal(live.pixels.copy(), at_once.pixels.copy())
     if n_window >= 700:
         assert max(n_drawn[1:]) < live.places.width / 2
 
@@ -137,9 +138,9 @@ def test_the_window_moves_by_whole_pixels_without_changing_them():
     image.set_window(200)
     image.set_scale(np.full(2, 300.0))
     image.draw(history, 800)
-    before = image.unrolled()
+    before = image.pixels.copy()
     image.draw(history, 820)
-    np.testing.assert_array_equal(image.unrolled()[:, :-10], before[:, 10:])
+    np.testing.assert_array_equal(image.pixels.copy()[:, :-10], before[:, 10:])
 
 
 def test_a_gap_has_no_trace_and_its_own_colour():
@@ -152,7 +153,7 @@ def test_a_gap_has_no_trace_and_its_own_colour():
     image.set_window(30)
     image.set_scale(np.array([2000.0]))
     image.draw(history, 30)
-    shown = image.unrolled()[: image.places.height]
+    shown = image.pixels.copy()[: image.places.height]
     assert (shown[:, 10:15] == DARK.gap).all()
     assert (shown[:, 15:20] == DARK.missed).all()
     for x in (9, 20):  # nothing leads over the gap
@@ -166,7 +167,7 @@ def test_what_leaves_the_scale_is_shown_at_the_edge():
     image.set_window(4)
     image.set_scale(np.array([100.0]))
     image.draw(history, 1)
-    column = image.unrolled()[: image.places.height, -1]
+    column = image.pixels.copy()[: image.places.height, -1]
     assert column[-1] == DARK.clipped
     assert column[0] == DARK.background
 
@@ -174,3 +175,21 @@ def test_what_leaves_the_scale_is_shown_at_the_edge():
 def test_an_image_too_small_for_its_cells_is_refused():
     with pytest.raises(ValueError, match="do not fit"):
         TraceImage(electrode_cells(square(8)), 10, 100, DARK)
+
+
+def test_a_scrolled_buffer_keeps_its_pixels_also_when_its_memory_is_used_up():
+    buffer = ScrollBuffer(5, 3)
+    rng = np.random.default_rng(0)
+    shown = rng.integers(0, 2**32, (3, 5), dtype=np.uint32)
+    buffer.pixels[:] = shown
+    for n in (1, N_SPARE - 2, 0, 2, 3, 1):
+        if n > 5:  # as if many frames had passed
+            buffer.scroll(n)
+            buffer.pixels[:] = shown
+            continue
+        buffer.scroll(n)
+        np.testing.assert_array_equal(buffer.pixels[:, : 5 - n], shown[:, n:])
+        new = rng.integers(0, 2**32, (3, n), dtype=np.uint32)
+        buffer.pixels[:, 5 - n :] = new
+        shown = np.concatenate([shown[:, n:], new], axis=1)
+        np.testing.assert_array_equal(buffer.pixels, shown)

@@ -36,7 +36,7 @@ def settle(view: TraceView, qtbot: QtBot) -> None:
         view.refresh()
         qtbot.wait(1)
         width, height = view.canvas.size_px
-        return view._image is not None and view._image.pixels.shape == (height, width)
+        return view._image is not None and view._image.size == (width, height)
 
     qtbot.waitUntil(is_settled)
 
@@ -64,10 +64,10 @@ def screen(view: TraceView) -> np.ndarray:
     )
 
 
-def test_the_screen_shows_the_pixels_of_the_image_unrolled(view, qtbot):
+def test_the_screen_shows_the_pixels_of_the_image(view, qtbot):
     view.set_settings(dataclasses.replace(view.settings, is_grid=False, n_lanes=4))
     settle(view, qtbot)
-    np.testing.assert_array_equal(screen(view), view._image.unrolled()[::7])
+    np.testing.assert_array_equal(screen(view), view._image.pixels.copy()[::7])
 
 
 @pytest.mark.parametrize("palette", [DARK, LIGHT])
@@ -81,24 +81,24 @@ def test_both_palettes_colour_the_background(view, palette):
 def test_pause_keeps_the_picture_while_columns_come_and_live_shows_them(view):
     view.toggle_pause()
     assert not view.is_live
-    before = view._image.unrolled()
+    before = view._image.pixels.copy()
     view.add_columns(level_batch(3000, 500))
     view.refresh()
-    np.testing.assert_array_equal(view._image.unrolled(), before)
+    np.testing.assert_array_equal(view._image.pixels.copy(), before)
     assert "0.5 s behind" in view.controls.state_label.text()
     view.toggle_pause()
     assert view.is_live
-    assert (view._image.unrolled() != before).any()
+    assert (view._image.pixels.copy() != before).any()
     assert view.controls.state_label.text() == "live"
 
 
 def test_scrolling_back_shows_what_was_live_then(view, qtbot):
-    then = view._image.unrolled()
+    then = view._image.pixels.copy()
     view.add_columns(level_batch(3000, 2000))
     view.refresh()
     qtbot.keyClick(view, Qt.Key.Key_Left, Qt.KeyboardModifier.ShiftModifier)
     assert not view.is_live
-    np.testing.assert_array_equal(view._image.unrolled(), then)
+    np.testing.assert_array_equal(view._image.pixels.copy(), then)
     qtbot.keyClick(view, Qt.Key.Key_Home)
     assert "3.0 s behind" in view.controls.state_label.text()
     qtbot.keyClick(view, Qt.Key.Key_End)
@@ -129,7 +129,7 @@ def test_spans_shade_their_time_and_channel(view):
     view.add_span(Span(SpanKind.STIMULUS, column_ns(2500), column_ns(2600), channel=5))
     view.add_span(Span(SpanKind.GAP, column_ns(2200), column_ns(2300), site="zurich"))
     view.refresh()
-    shown = view._image.unrolled()
+    shown = view._image.pixels.copy()
     places = view._image.places
 
     def background(channel: int, column: int) -> int:
@@ -206,7 +206,7 @@ def test_channels_without_detection_are_muted(view):
     view.set_states(ChannelStates(nothing, nothing, nothing, condition))
     view.refresh()
     places = view._image.places
-    middle = view._image.unrolled()[places.y + places.height // 2, places.x + 50]
+    middle = view._image.pixels.copy()[places.y + places.height // 2, places.x + 50]
     assert middle[4] == DARK.muted
     assert middle[5] == DARK.trace
 

@@ -92,6 +92,8 @@ class ColumnHistory:
             for n, share in zip(JOINED, BYTES_SHARE, strict=True)
         )
         self._pending: list[_Pending] = []
+        self._early = np.empty((2, 0), np.int64)
+        """Columns and channels of spikes whose columns are to come."""
         self._first: int | None = None
 
     @property
@@ -122,6 +124,7 @@ class ColumnHistory:
             )
         if first < self.end:
             self._pending.clear()  # their columns were of the source that ended
+            self._early = self._early[:, :0]
         if self._first is None or first < self.end:
             self._restart(first)
         skipped_from = self.end
@@ -155,11 +158,10 @@ class ColumnHistory:
     ) -> int | None:
         """Mark spikes; both arrays `(n_spikes,)`. None: nothing that is shown changed."""
         is_early = columns >= self.end
-        for column, channel in zip(columns[is_early], channels[is_early], strict=True):
-            pending = _Pending(ColumnFlag.SPIKE, int(column), int(column) + 1, int(channel))
-            self._pending.append(pending)
-        del self._pending[:-N_PENDING_MAX]
-        columns, channels = columns[~is_early], channels[~is_early]
+        if is_early.any():
+            early = np.stack([columns[is_early], channels[is_early]])
+            self._early = np.concatenate([self._early, early], axis=1)[:, -N_PENDING_MAX:]
+            columns, channels = columns[~is_early], channels[~is_early]
         if not len(columns):
             return None
         for level in self.levels:
@@ -219,6 +221,9 @@ class ColumnHistory:
         pending, self._pending = self._pending, []
         for p in pending:
             self.flag(p.mask, max(p.start, new_from), p.stop, p.channel)
+        if self._early.size:
+            early, self._early = self._early, self._early[:, :0]
+            self.mark_spikes(early[0], early[1])
 
 
 def _new_level(n_joined: int, n_ring: int, n_channels: int) -> Level:

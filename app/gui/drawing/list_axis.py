@@ -15,6 +15,8 @@ class ListAxis(pg.AxisItem):
         super().__init__(orientation)
         self._ticks: list[tuple[float, str]] | None = None
         self.enableAutoSIPrefix(False)
+        # Its rectangle reaches into the image: without a cache it would be painted every frame.
+        self.setCacheMode(self.CacheMode.DeviceCoordinateCache)
         self.setStyle(tickLength=3, hideOverlappingLabels=False)
 
     def set_ticks(self, ticks: Sequence[tuple[float, str]], n_pixels: float | None = None) -> None:

@@ -9,7 +9,7 @@ from app.gui.drawing.event_history import EventHistory
 from app.gui.drawing.palette import Palette
 from app.gui.drawing.raster_kernel import clear_pixels, draw_events
 from app.gui.drawing.raster_rows import RasterRows, RowPlaces, place_rows
-from app.gui.drawing.ring_strip import Strip
+from app.gui.drawing.scroll_buffer import ScrollBuffer
 
 WIDE_FROM_PX = 6
 """Rows this high get ticks of two pixels."""
@@ -33,7 +33,8 @@ class RasterImage:
     ) -> None:
         """Make an image of `(height, width)` pixels; `lut` gives 0xAARRGGBB by colour number."""
         self.rows = rows
-        self.pixels = np.empty((height, width), np.uint32)
+        self.size = width, height
+        self._buffer = ScrollBuffer(width, height)
         self.places: RowPlaces = place_rows(rows, height)
         self._lut = np.array(lut, np.uint32)
         self._band_colour = np.uint32(palette.gap)
@@ -47,6 +48,11 @@ class RasterImage:
         self._end_pixel = 0
         self._was_in_the_past = False
 
+    @property
+    def pixels(self) -> npt.NDArray[np.uint32]:
+        """Get the picture, `(height, width)`: a view that holds until the next `draw`."""
+        return self._buffer.pixels
+
     def lines_of(self, first_row: int, stop_row: int) -> tuple[int, int]:
         """Return the first line of some rows and the one after their last."""
         if first_row >= stop_row:
@@ -56,7 +62,7 @@ class RasterImage:
 
     def set_window(self, window_ns: int) -> None:
         """Show about `window_ns`: as many whole nanoseconds a pixel as come nearest."""
-        self._ns_per_pixel = max(1, round(window_ns / self.pixels.shape[1]))
+        self._ns_per_pixel = max(1, round(window_ns / self.size[0]))
         self.invalidate()
 
     def set_bands(self, bands: list[MissingBand]) -> None:
@@ -76,55 +82,49 @@ class RasterImage:
         self._n_drawn = None
 
     def draw(self, history: EventHistory, end_ns: int) -> int:
-        """Bring the picture to where `end_ns` is at the right edge; return new pixels."""
-        width, end_pixel = self.pixels.shape[1], end_ns // self._ns_per_pixel + 1
-        first = end_pixel - width
-        is_moved = end_pixel < self._end_pixel or (
-            self._was_in_the_past and end_pixel > self._end_pixel  # later events were left out
-        )
-        if self._n_drawn is None or is_moved or self._n_drawn < history.first:
-            clear_from, first_event = first, history.first
+        """Bring the picture to where `end_ns` is at the right edge; return how much is new."""
+        width, end_pixel = self.size[0], end_ns // self._ns_per_pixel + 1
+        n_new = end_pixel - self._end_pixel
+        left_out = self._was_in_the_past and n_new > 0  # events later than what was shown
+        if self._n_drawn is None or left_out or n_new < 0 or self._n_drawn < history.first:
+            n_new, first_event = width, history.first
         else:
-            clear_from, first_event = max(first, self._end_pixel), self._n_drawn
+            n_new, first_event = min(n_new, width), self._n_drawn
+            self._buffer.scroll(n_new)
+        shown_from = end_pixel - width
         clear_pixels(
-            self.pixels, clear_from, end_pixel, self._background, self._bands, self._band_colour
+            self._buffer.pixels,
+            shown_from,
+            end_pixel - n_new,
+            self._background,
+            self._bands,
+            self._band_colour,
         )
         draw_events(
-            self.pixels,
+            self._buffer.pixels,
             history.time_ns,
             history.row,
             history.colour,
             first_event,
             history.n_total,
             self._ns_per_pixel,
-            first,
-            end_pixel,
+            shown_from,
             self.places.y,
             self.places.height,
             WIDE_FROM_PX,
             self._lut,
         )
-        n_new = history.n_total - first_event + end_pixel - clear_from
+        n_events = history.n_total - first_event
         self._n_drawn, self._end_pixel = history.n_total, end_pixel
         self._was_in_the_past = end_ns < history.now_ns
-        return n_new
+        return n_events + n_new
 
     def time_at(self, x: float) -> int:
-        """Return the time at a pixel of the unrolled picture."""
-        return (self._end_pixel - self.pixels.shape[1] + int(x)) * self._ns_per_pixel
+        """Return the time at a pixel of the picture."""
+        return (self._end_pixel - self.size[0] + int(x)) * self._ns_per_pixel
 
     def row_at(self, y: float) -> int | None:
         """Return the row at a line of the picture; the nearest, where rows share a line."""
         inside = (self.places.y <= y) & (y < self.places.y + self.places.height + 1)
         found = np.flatnonzero(inside)
         return int(found[-1]) if len(found) else None
-
-    @property
-    def strips(self) -> tuple[Strip, ...]:
-        """Get the one ring to unroll."""
-        width = self.pixels.shape[1]
-        return (Strip(0, width, self._end_pixel % width),)
-
-    def unrolled(self) -> npt.NDArray[np.uint32]:
-        """Return the picture as it is to be seen: a copy, the oldest pixel at the left."""
-        return np.roll(self.pixels, -self.strips[0].phase, axis=1)

@@ -15,7 +15,7 @@ from app.gui.drawing.palette import DARK, Palette
 from app.gui.drawing.raster_data import RasterData
 from app.gui.drawing.raster_image import RasterImage
 from app.gui.drawing.raster_rows import TITLE_PX
-from app.gui.drawing.ring_canvas import RingCanvas
+from app.gui.drawing.scroll_canvas import ScrollCanvas
 from app.gui.drawing.time_position import TimePosition
 from app.gui.drawing.trace_axes import time_ticks
 from app.gui.drawing.trace_data import NO_SOURCE
@@ -42,7 +42,7 @@ class RasterView(QWidget):
         self._image: RasterImage | None = None
         self._position = TimePosition()
         self._pointed = ""
-        self.canvas = RingCanvas(("left", "bottom"))
+        self.canvas = ScrollCanvas(("left", "bottom"))
         self.scroll_bar = HistoryScrollBar()
         self.window_choice = CalmComboBox()
         for window_s in WINDOWS_S:
@@ -168,11 +168,11 @@ class RasterView(QWidget):
         if not self._data.rows.n_rows or not self.isVisible() or history.now_ns < 0:
             return
         width, height = self.canvas.size_px
-        if self._image is None or self._image.pixels.shape != (height, width):
+        if self._image is None or self._image.size != (width, height):
             self._rebuild(width, height)
         if self._image is not None:
             if self._image.draw(history, self._position.end(history.now_ns)):
-                self.canvas.ring.show_image(self._image.pixels, self._image.strips)
+                self.canvas.item.show_image(self._image.pixels)
             self._show_state()
 
     def _restart_image(self) -> None:
@@ -205,7 +205,7 @@ class RasterView(QWidget):
         self.canvas.axes["left"].setLabel("Channel or neuron")
         self.canvas.axes["bottom"].set_ticks(time_ticks(self.window_s, width / ratio), width)
         self.canvas.axes["bottom"].setLabel("Time before the right edge", "s")
-        self.canvas.ring.set_labels(titles, self._palette.text)
+        self.canvas.item.set_labels(titles, self._palette.text)
 
     def _show_legend(self) -> None:
         colours = self._data.lut(self._palette)

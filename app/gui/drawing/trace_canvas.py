@@ -1,4 +1,4 @@
-"""The plot of the trace view: the ring image, its axes, the cursor and the selected channel."""
+"""The plot of the trace view: the image, its axes, the cursor and the selected channel."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from PyQt6.QtWidgets import QGraphicsLineItem, QGraphicsRectItem
 from pyqtgraph.GraphicsScene.mouseEvents import MouseClickEvent
 
 from app.gui.drawing.palette import Palette
-from app.gui.drawing.ring_canvas import RingCanvas
+from app.gui.drawing.scroll_canvas import ScrollCanvas
 from app.gui.drawing.trace_axes import lane_ticks, scale_ticks, time_ticks
 from app.gui.drawing.trace_image import TraceImage
 
@@ -27,7 +27,7 @@ class Pointed:
     """Within the channel's cell."""
 
 
-class TraceCanvas(RingCanvas):
+class TraceCanvas(ScrollCanvas):
     """Paints a `TraceImage`. The image must have the size that `size_px` says."""
 
     pointed = pyqtSignal(object)
@@ -64,7 +64,8 @@ class TraceCanvas(RingCanvas):
         """Set axes and labels for an image; `scales_uv` per channel, from the middle of a cell."""
         self._image = image
         grid, rect = image.grid, self.view_box.rect()
-        self.view_box.setRange(xRange=(0, grid.n_columns), yRange=(0, grid.n_rows), padding=0)
+        n_columns = image.size[0] / image.cell_width  # what is left over, included
+        self.view_box.setRange(xRange=(0, n_columns), yRange=(0, grid.n_rows), padding=0)
         is_grid = grid.n_columns > 1
         if is_grid:  # all cells are alike: the axes describe the last row and the first column
             names_shown, scales_shown, first_row = [], list(scales_uv[:1]), grid.n_rows - 1
@@ -95,12 +96,12 @@ class TraceCanvas(RingCanvas):
         places = image.places
         low = places.height - LABEL_HEIGHT_PX
         labels = [(places.x[c] + 3.0, places.y[c] + low, names[c]) for c in shown]
-        self.ring.set_labels(labels, colour)
+        self.item.set_labels(labels, colour)
 
     def show_frame(self) -> None:
         """Paint the image as it is now."""
         if self._image is not None:
-            self.ring.show_image(self._image.pixels, self._image.strips)
+            self.item.show_image(self._image.pixels)
 
     def select(self, channel: int | None) -> None:
         """Frame a channel's cell."""

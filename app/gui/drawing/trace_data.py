@@ -13,12 +13,16 @@ _FLAG = {
 }
 
 
+N_BEHIND_MAX = 1000
+"""A signal that is so many columns behind the other is not being sent: it waits for no spikes."""
 NO_SOURCE = FeedFormat("", (), 1.0, 1.0, 1, np.empty((0, 2), np.float32), (), ())
 """A site without an amplifier, or none yet."""
 
 
 class TraceData:
-    """Histories of the filtered and the raw signal; each begins with its first batch.
+    """Histories of the filtered and the raw signal; each takes memory as it fills.
+
+    `n_bytes` is for one of them.
 
     Columns are numbered from the source's sample 0. Methods that change something return the first
     column that looks different now, or None.
@@ -26,10 +30,9 @@ class TraceData:
 
     def __init__(self, feed_format: FeedFormat, n_bytes: int = DEFAULT_BYTES) -> None:
         self.format = feed_format
-        n_bytes_each = n_bytes // 2
         self._histories = {
-            True: ColumnHistory(feed_format.n_channels, n_bytes_each),
-            False: ColumnHistory(feed_format.n_channels, n_bytes_each),
+            True: ColumnHistory(feed_format.n_channels, n_bytes),
+            False: ColumnHistory(feed_format.n_channels, n_bytes),
         }
         self._anchor: tuple[int, int] | None = None
 
@@ -62,7 +65,9 @@ class TraceData:
         """Mark spikes, `FEED_SPIKE` records, in both signals."""
         columns = records["sample_index"] // self.format.samples_per_column
         channels = records["channel"].astype(np.int64)
-        changed = [h.mark_spikes(columns, channels) for h in self._histories.values()]
+        newest = max(h.end for h in self._histories.values())
+        fed = [h for h in self._histories.values() if newest - h.end < N_BEHIND_MAX]
+        changed = [h.mark_spikes(columns, channels) for h in fed]
         return min((c for c in changed if c is not None), default=None)
 
     def add_span(self, span: Span) -> int | None:

@@ -1,7 +1,7 @@
 """The picture of all traces, kept up to date by drawing only what is new.
 
-Pure pixels: numbers in, an array of 0xAARRGGBB out. Each column of cells is a ring in x (see
-`trace_kernel`); `strips` says how to unroll it.
+Pure pixels: numbers in, an array of 0xAARRGGBB out. All cells scroll to the left at the same pace,
+so the whole image does (see `scroll_buffer`), and only the newest pixels of each cell are drawn.
 """
 
 from dataclasses import dataclass
@@ -12,13 +12,14 @@ import numpy.typing as npt
 from app.gui.drawing.cell_grid import CellGrid
 from app.gui.drawing.column_history import ColumnHistory, Level
 from app.gui.drawing.palette import Palette
-from app.gui.drawing.ring_strip import Strip
+from app.gui.drawing.scroll_buffer import ScrollBuffer
 from app.gui.drawing.trace_kernel import (
     CellPlaces,
     ColumnRing,
     TimeScale,
     TraceColours,
     draw_pixels,
+    restore_right,
 )
 
 MIN_HEIGHT_WITH_SEPARATOR = 6
@@ -37,13 +38,16 @@ class TraceImage:
     """Traces of one history in one cell grid. One thread at a time."""
 
     def __init__(self, grid: CellGrid, width: int, height: int, palette: Palette) -> None:
-        """Make an image of exactly `(height, width)` pixels; raise ValueError below one a cell."""
+        """Make an image for a place of `width` x `height` pixels; ValueError if it is too small.
+
+        The image is narrower than the place by what is left over when all cells are as wide.
+        """
         if width < 2 * grid.n_columns or height < grid.n_rows:
             raise ValueError(
                 f"{grid.n_columns} x {grid.n_rows} cells do not fit into {width} x {height} pixels"
             )
         self.grid = grid
-        self.pixels = np.empty((height, width), np.uint32)
+        self.size = width, height
         self.cell_width = width // grid.n_columns
         self.cell_height = height // grid.n_rows
         has_separator = self.cell_height >= MIN_HEIGHT_WITH_SEPARATOR
@@ -60,6 +64,7 @@ class TraceImage:
                 for name in TraceColours._fields  # the palette's names, in the kernel's order
             )
         )
+        self._buffer = ScrollBuffer(self.cell_width * grid.n_columns, height)
         self._blank = self._without_traces(palette)
         n_channels = len(grid.column)
         self._trace_colours = np.full(n_channels, palette.trace, np.uint32)
@@ -67,6 +72,11 @@ class TraceImage:
         self._n_window = 1
         self._drawn: _Drawn | None = None
         self._changed_from: int | None = None
+
+    @property
+    def pixels(self) -> npt.NDArray[np.uint32]:
+        """Get the picture, `(height, width)`: a view that holds until the next `draw`."""
+        return self._buffer.pixels
 
     def _without_traces(self, palette: Palette) -> npt.NDArray[np.uint32]:
         blank = np.full(self.pixels.shape, palette.background, np.uint32)
@@ -108,9 +118,14 @@ class TraceImage:
         end_pixel = -(-level_end * time.n_pixels // time.n_window)
         first_pixel = end_pixel - n_pixels
         drawn = self._drawn
-        if drawn is None or drawn.level is not level or end < drawn.end:
+        n_new = n_pixels if drawn is None else end_pixel - drawn.end_pixel
+        if drawn is None or drawn.level is not level or end < drawn.end or n_new >= n_pixels:
             self.pixels[:] = self._blank
         else:
+            if n_new:
+                self._buffer.scroll(n_new)
+                n_lost = n_new + self.cell_width - n_pixels
+                restore_right(self._buffer.pixels, self._blank, self.cell_width, n_lost)
             changed = drawn.end - 1
             if self._changed_from is not None:
                 changed = min(changed, self._changed_from)
@@ -120,10 +135,11 @@ class TraceImage:
             level.low, level.high, level.flags, level.begin, min(level.end, level_end)
         )
         draw_pixels(
-            self.pixels,
+            self._buffer.pixels,
             self.places,
             ring,
             time,
+            end_pixel - n_pixels,
             first_pixel,
             end_pixel,
             self._pixels_per_count,
@@ -135,7 +151,7 @@ class TraceImage:
         return max(0, end_pixel - first_pixel)
 
     def cell_at(self, x: float, y: float) -> tuple[int, int] | None:
-        """Return the channel under a pixel of the unrolled picture, and the pixel in its cell."""
+        """Return the channel under a pixel of the picture, and the pixel in its cell."""
         column = int(x // self.cell_width)
         row = int(y * self.grid.n_rows // self.pixels.shape[0])
         channel = self.grid.channel_at(column, row)
@@ -153,19 +169,3 @@ class TraceImage:
         first = number * self._n_window // (n_pixels * n_joined)
         stop = max(first + 1, (number + 1) * self._n_window // (n_pixels * n_joined))
         return first * n_joined, stop * n_joined
-
-    @property
-    def strips(self) -> tuple[Strip, ...]:
-        """Get the rings to unroll, from the left; they follow what was drawn last."""
-        width = self.places.width
-        phase = self._drawn.end_pixel % width if self._drawn else 0
-        return tuple(Strip(i * self.cell_width, width, phase) for i in range(self.grid.n_columns))
-
-    def unrolled(self) -> npt.NDArray[np.uint32]:
-        """Return the picture as it is to be seen: a copy, oldest pixel of each cell at its left."""
-        shown = self.pixels.copy()
-        for s in self.strips:
-            shown[:, s.x : s.x + s.width] = np.roll(
-                self.pixels[:, s.x : s.x + s.width], -s.phase, axis=1
-            )
-        return shown

@@ -1,10 +1,8 @@
 """The compiled rasteriser of traces. It runs without the interpreter lock.
 
-A cell is `width` pixels wide and used as a ring: pixel number p, counted since the source began,
-always lies at p modulo width. So new columns are drawn where the oldest were and nothing is ever
-moved; whoever paints unrolls the ring. Pixel p shows the columns from `p * n_window // n_pixels` on
-up to where pixel p + 1 begins, at least one: a rule of the number p alone, so drawing bit by bit
-and drawing all at once give the same picture.
+Pixels of a cell are counted since the source began. Pixel p shows the columns from
+`p * n_window // n_pixels` on up to where pixel p + 1 begins, at least one: a rule of the number p
+alone, so drawing bit by bit and drawing all at once give the same picture.
 """
 
 from typing import NamedTuple
@@ -141,18 +139,31 @@ def _draw_column(
 
 
 @nb.njit(nogil=True, cache=True)
+def restore_right(
+    image: npt.NDArray[np.uint32], blank: npt.NDArray[np.uint32], cell_width: int, n: int
+) -> None:
+    """Make the last `n` pixels of every `cell_width` blank, in all lines."""
+    height, width = image.shape
+    for y in range(height):
+        for right in range(cell_width, width + 1, cell_width):
+            for x in range(right - n, right):
+                image[y, x] = blank[y, x]
+
+
+@nb.njit(nogil=True, cache=True)
 def draw_pixels(
     image: npt.NDArray[np.uint32],
     places: CellPlaces,
     ring: ColumnRing,
     time: TimeScale,
+    shown_from: int,
     first_pixel: int,
     stop_pixel: int,
     pixels_per_count: npt.NDArray[np.float64],
     trace_colours: npt.NDArray[np.uint32],
     colours: TraceColours,
 ) -> None:
-    """Draw pixels `first_pixel` to `stop_pixel - 1` of every cell.
+    """Draw pixels `first_pixel` to `stop_pixel - 1` of every cell, whose left is `shown_from`.
 
     Neighbouring columns whose ranges do not meet are joined by a vertical line, because the
     samples follow each other; across a column without samples nothing is joined.
@@ -178,7 +189,7 @@ def draw_pixels(
                         a, b = min(a, before_b), max(b, before_a)
                     top = _y_of(b, pixels_per_count[c], places.height)
                     bottom = _y_of(a, pixels_per_count[c], places.height)
-                x = places.x[c] + (start + j - 1) % places.width
+                x = places.x[c] + start + j - 1 - shown_from
                 _draw_column(
                     image,
                     x,

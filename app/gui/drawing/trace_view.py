@@ -192,7 +192,7 @@ class TraceView(QWidget):
         if not self._data.format.n_channels or not self.isVisible():
             return
         width, height = self.canvas.size_px
-        if self._image is None or self._image.pixels.shape != (height, width):
+        if self._image is None or self._image.size != (width, height):
             self._rebuild(width, height)
         if self._image is None:
             return

@@ -1,4 +1,4 @@
-"""A pyqtgraph plot that is filled by a ring image: axes around it, nothing else inside."""
+"""A pyqtgraph plot that is filled by an image: axes around it, nothing else inside."""
 
 import pyqtgraph as pg
 from PyQt6.QtCore import QRectF, Qt, pyqtSignal
@@ -6,11 +6,11 @@ from PyQt6.QtGui import QColor, QPainter, QPen, QRegion
 
 from app.gui.drawing.list_axis import ListAxis
 from app.gui.drawing.palette import Palette
-from app.gui.drawing.ring_item import RingItem
+from app.gui.drawing.scroll_item import ScrollItem
 
 
-class RingCanvas(pg.PlotWidget):
-    """The image must have the size that `size_px` says; `ring.show_image` shows it."""
+class ScrollCanvas(pg.PlotWidget):
+    """The image must have the size that `size_px` says; `item.show_image` shows it."""
 
     left = pyqtSignal()
     """The mouse went elsewhere."""
@@ -31,12 +31,12 @@ class RingCanvas(pg.PlotWidget):
         self.view_box = self.getPlotItem().getViewBox()
         self.view_box.setDefaultPadding(0)
         self.view_box.invertY(True)
-        self.ring = RingItem(self.view_box)
+        self.item = ScrollItem(self.view_box)
 
     @property
     def size_px(self) -> tuple[int, int]:
         """Get width and height that the image must have."""
-        return self.ring.size_px
+        return self.item.size_px
 
     def set_colours(self, palette: Palette) -> None:
         """Paint everything around the image in the palette's colours."""
@@ -48,10 +48,8 @@ class RingCanvas(pg.PlotWidget):
 
     def drawBackground(self, painter: QPainter, rect: QRectF) -> None:  # noqa: N802 - Qt's name
         """Fill only around the image, which hides the rest: a quarter of the frame's cost."""
-        image = self.view_box.sceneBoundingRect().toAlignedRect().adjusted(1, 1, -1, -1)
-        around = QRegion(rect.toAlignedRect())
-        if self.ring.has_image:
-            around = around.subtracted(QRegion(image))
+        hidden = self.item.covered.toAlignedRect().adjusted(1, 1, -1, -1)
+        around = QRegion(rect.toAlignedRect()).subtracted(QRegion(hidden))
         painter.save()
         painter.setClipRegion(around, Qt.ClipOperation.IntersectClip)
         painter.fillRect(rect, self.backgroundBrush())

@@ -1,4 +1,4 @@
-"""Paints an image whose columns are rings into a pyqtgraph view, one image pixel a screen pixel."""
+"""Paints an image into a pyqtgraph view, one image pixel a pixel of the screen."""
 
 from collections.abc import Sequence
 
@@ -8,10 +8,8 @@ import pyqtgraph as pg
 from PyQt6.QtCore import QPointF, QRectF
 from PyQt6.QtGui import QColor, QImage, QPainter, QStaticText
 
-from app.gui.drawing.ring_strip import Strip
 
-
-class RingItem(pg.GraphicsObject):
+class ScrollItem(pg.GraphicsObject):
     """The child of a ViewBox that fills it with an image; it never scales one.
 
     The image is the caller's array, not a copy: draw into it, then call `show_image`.
@@ -24,14 +22,13 @@ class RingItem(pg.GraphicsObject):
         self.setZValue(-10)
         self._pixels: npt.NDArray[np.uint32] | None = None
         self._image = QImage()
-        self._strips: tuple[Strip, ...] = ()
         self._labels: list[tuple[QPointF, QStaticText]] = []
         self._label_colour = QColor()
         view_box.sigResized.connect(self.prepareGeometryChange)
 
     @property
     def size_px(self) -> tuple[int, int]:
-        """Get width and height that an image must have, in pixels of the screen."""
+        """Get width and height that an image should have, in pixels of the screen."""
         rect = self._view_box.rect()
         return round(rect.width() * self._ratio), round(rect.height() * self._ratio)
 
@@ -41,18 +38,20 @@ class RingItem(pg.GraphicsObject):
         return 1.0 if view is None else float(view.devicePixelRatioF())
 
     @property
-    def has_image(self) -> bool:
-        """Say whether there is something to paint."""
-        return self._pixels is not None
+    def covered(self) -> QRectF:
+        """Get the part of the scene that the image hides."""
+        corner = self._view_box.sceneBoundingRect().topLeft()
+        size = self._image.size()
+        return QRectF(
+            corner.x(), corner.y(), size.width() / self._ratio, size.height() / self._ratio
+        )
 
-    def show_image(self, pixels: npt.NDArray[np.uint32], strips: tuple[Strip, ...]) -> None:
-        """Paint `pixels`, 0xAARRGGBB `(height, width)`, unrolled by `strips`, at the next turn."""
-        if self._pixels is not pixels:
-            self._pixels = pixels
-            height, width = pixels.shape
-            kind, data = QImage.Format.Format_RGB32, pixels.data
-            self._image = QImage(data, width, height, pixels.strides[0], kind)  # type: ignore[call-overload]
-        self._strips = strips
+    def show_image(self, pixels: npt.NDArray[np.uint32]) -> None:
+        """Paint `pixels`, 0xAARRGGBB `(height, width)`, at the next turn."""
+        self._pixels = pixels  # the QImage does not keep its memory alive
+        height, width = pixels.shape
+        kind, data = QImage.Format.Format_RGB32, pixels.data
+        self._image = QImage(data, width, height, pixels.strides[0], kind)  # type: ignore[call-overload]
         self.update()
 
     def set_labels(self, labels: Sequence[tuple[float, float, str]], colour: int) -> None:
@@ -70,7 +69,7 @@ class RingItem(pg.GraphicsObject):
         return QRectF(self._view_box.rect())
 
     def paint(self, painter: QPainter, *_: object) -> None:
-        """Copy the two parts of every ring."""
+        """Copy the image and write the labels."""
         if self._pixels is None:
             return
         transform, ratio = painter.transform(), self._ratio
@@ -80,21 +79,8 @@ class RingItem(pg.GraphicsObject):
             round(transform.dy() * ratio) / ratio - transform.dy(),
         )
         painter.scale(1 / ratio, 1 / ratio)
-        height, width = self._pixels.shape
-        right = 0
-        for s in self._strips:
-            n_old = s.width - s.phase
-            self._copy(painter, s.x, s.x + s.phase, n_old, height)
-            self._copy(painter, s.x + n_old, s.x, s.phase, height)
-            right = s.x + s.width
-            separator = (s.x + s.width, 1 if len(self._strips) > 1 else 0)
-            self._copy(painter, separator[0], separator[0], separator[1], height)
-        self._copy(painter, right, right, width - right, height)
+        painter.drawImage(0, 0, self._image)
         painter.scale(ratio, ratio)
         painter.setPen(self._label_colour)
         for at, text in self._labels:
             painter.drawStaticText(at, text)
-
-    def _copy(self, painter: QPainter, to_x: int, from_x: int, width: int, height: int) -> None:
-        if width > 0:
-            painter.drawImage(to_x, 0, self._image, from_x, 0, width, height)
