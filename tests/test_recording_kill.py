@@ -51,7 +51,7 @@ while True:
         lambda number=number: print(number, flush=True))
     if number % 50 == 0:
         log.append_durably().wait(1.0)
-    while raw.status().n_waiting > 100:
+    while raw.status().n_waiting > 100 * 256:
         time.sleep(0.001)
 """
 

@@ -1,18 +1,22 @@
 """Raw data on disk: what an independent reader and plain NumPy find there."""
 
 import json
+import os
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from open_ephys.analysis import Session as OpenEphysSession
 
+from app.recording.disk_room import DiskRoom
 from app.recording.errors import RecordingError
-from app.recording.files import DiskFiles
+from app.recording.files import DiskFile, DiskFiles, RecordFile
 from app.recording.npy_file import HEADER_BYTES, NpyFile
 from app.recording.raw_reader import RawSamples, read_raw
+from app.recording.raw_ring import Message, runs
 from app.recording.raw_status import RawState
 from app.recording.raw_writer import RawWriter
 from app.recording.rows import RawRecordingRow
@@ -242,24 +246,24 @@ def test_ending_the_writer_saves_what_waits(tmp_path: Path) -> None:
 
 
 def test_an_overflow_is_counted_told_once_and_a_gap(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, capacity_blocks=2)
+    bench = Bench(tmp_path)
     bench.end()
     # With its thread ended nobody takes: the inbox of a second writer, not yet begun, fills up.
     writer = RawWriter(
         bench.node,
         on_failure=lambda name, exc: bench.failures.append((name, exc)),
         record=bench.rows.append,
-        capacity_blocks=2,
+        ring_s=0.01,
     )
     writer.start_recording(FORMAT)
     for number in range(5):
         writer.offer(block(number * 100))
     assert writer.status().n_samples_lost == 300
-    assert [(name, "full with 2 items" in str(exc)) for name, exc in bench.failures] == [
-        ("raw writer", True)
-    ]
+    assert [
+        (name, "200 samples wait, 0.01 s are all" in str(exc)) for name, exc in bench.failures
+    ] == [("raw writer", True)]
     writer.start()
-    eventually(lambda: writer.status().n_samples == 200)
+    eventually(lambda: writer.status().n_waiting == 0)
     writer.offer(block(500))
     eventually(lambda: writer.status().n_recordings == 2)
     writer.request_stop()
@@ -378,3 +382,96 @@ def test_a_long_message_is_continued_in_the_next_row(bench: Bench) -> None:
     bench.stop_recording()
     texts = np.load(bench.node / "experiment1/recording1/events/MessageCenter/text.npy")
     assert [len(text) for text in texts.tolist()] == [len("recording started"), 512, 488]
+
+
+def test_a_recording_begins_with_the_seconds_before_its_start(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, n_pretrigger=250)
+    for number in range(10):
+        bench.writer.offer(block(number * 100))
+    bench.writer.start_recording(FORMAT)
+    bench.writer.offer(block(1000))
+    bench.wait_samples(400)
+    bench.stop_recording()
+    (raw,) = bench.raw()
+    assert (raw.first_sample, len(raw.samples)) == (700, 400)
+    np.testing.assert_array_equal(raw.samples, samples_of(700, 400))
+    # What came before a stop is remembered anew, and never written twice.
+    bench.writer.offer(block(1100))
+    bench.writer.start_recording(FORMAT)
+    eventually(lambda: bench.writer.status().n_recordings == 2)
+    bench.stop_recording()
+    assert [(r.first_sample, len(r.samples)) for r in bench.raw()] == [(700, 400), (1100, 100)]
+    bench.end()
+
+
+def test_blocks_that_follow_each_other_are_written_at_once(tmp_path: Path) -> None:
+    def block_at(first: int, n_lost: int = 0, n_channels: int = 3) -> SampleBlock:
+        return SampleBlock(samples_of(first, 10, n_channels), first, n_lost, 0)
+
+    a, b, c, d = block_at(0), block_at(10), block_at(30, 10), block_at(40, 0, 4)
+    message = Message(5, "x")
+    assert list(runs([a, b, message, c, d])) == [[a, b], message, [c], [d]]
+    assert list(runs([])) == []
+
+
+class SlowFiles(DiskFiles):
+    """A disk that takes nothing until it is let go on."""
+
+    def __init__(self) -> None:
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
+
+    def create(self, path: Path) -> RecordFile:
+        files = self
+
+        class SlowFile(DiskFile):
+            def append_all(self, pieces: Sequence[memoryview]) -> int:
+                files.may_go_on.wait(DEADLINE_S)
+                return super().append_all(pieces)
+
+        return SlowFile(path, os.O_CREAT | os.O_EXCL)
+
+
+def test_a_disk_that_stalls_is_told_at_half_and_costs_nothing_within_the_ring(
+    tmp_path: Path,
+) -> None:
+    warnings: list[str] = []
+    files = SlowFiles()
+    bench = Bench(tmp_path, files=files, on_warning=warnings.append, ring_s=0.1)
+    bench.writer.start_recording(FORMAT)
+    bench.writer.offer(block(0))
+    eventually(lambda: bench.writer.status().is_recording)
+    files.may_go_on.clear()
+    for number in range(1, 20):
+        bench.writer.offer(block(number * 100))
+    assert bench.writer.is_pressed
+    assert bench.writer.status().fill >= 0.9
+    files.may_go_on.set()
+    bench.wait_samples(2000)
+    assert not bench.writer.is_pressed
+    bench.stop_recording()
+    bench.end()
+    (raw,) = bench.raw()
+    np.testing.assert_array_equal(raw.samples, samples_of(0, 2000))
+    assert len(warnings) == 1
+    assert "half of what may" in warnings[0]
+    assert bench.failures == []
+
+
+def test_it_warns_once_at_thirty_and_once_at_ten_minutes(tmp_path: Path) -> None:
+    class Disk(DiskFiles):
+        left_s = 4000.0
+
+        def free_bytes(self, folder: Path) -> int:
+            return round(self.left_s * 1000)
+
+    disk = Disk()
+    room = DiskRoom(tmp_path, disk)
+    said = []
+    for disk.left_s in (4000.0, 1700.0, 1650.0, 900.0, 590.0, 580.0, 900.0, 100.0):
+        room.measure(1000.0)
+        said.append(room.warning())
+    assert [text is not None for text in said] == [False, True, False, False, True] + 3 * [False]
+    assert "room for 28 min" in str(said[1])
+    room.begin()
+    assert room.warning() is not None

@@ -5,8 +5,12 @@ SQLite does its own file operations; its faults are injected through a connectio
 
 import errno
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
+
+MAX_PIECES = 512
+"""POSIX lets one call take 1024 at most (IOV_MAX)."""
 
 
 class RecordFile(Protocol):
@@ -19,6 +23,9 @@ class RecordFile(Protocol):
 
     def append(self, data: bytes | memoryview) -> int:
         """Write at the end; return how many bytes were taken: fewer means a full disk."""
+
+    def append_all(self, pieces: Sequence[memoryview]) -> int:
+        """Write pieces at the end, one after the other; return how many bytes were taken."""
 
     def write_at(self, data: bytes, offset: int) -> int:
         """Overwrite in place; return how many bytes were taken."""
@@ -34,6 +41,9 @@ class RecordFile(Protocol):
 
     def sync_data(self) -> None:
         """Wait until what was written is on the disk. After an error it may never get there."""
+
+    def forget_cached(self, n_bytes: int) -> None:
+        """Let the operating system's cache forget the first `n_bytes`, which are on the disk."""
 
     def close(self) -> None:
         """Close; once."""
@@ -83,6 +93,17 @@ class DiskFile:
         """Write at the end; see `RecordFile`."""
         return os.write(self._descriptor, data)
 
+    def append_all(self, pieces: Sequence[memoryview]) -> int:
+        """Write pieces at the end; see `RecordFile`."""
+        n_taken = 0
+        for first in range(0, len(pieces), MAX_PIECES):
+            some = pieces[first : first + MAX_PIECES]
+            n_now = os.writev(self._descriptor, some)
+            n_taken += n_now
+            if n_now < sum(map(len, some)):
+                break
+        return n_taken
+
     def write_at(self, data: bytes, offset: int) -> int:
         """Overwrite in place; see `RecordFile`."""
         return os.pwrite(self._descriptor, data, offset)
@@ -103,6 +124,10 @@ class DiskFile:
     def sync_data(self) -> None:
         """Wait for the disk; see `RecordFile`."""
         os.fdatasync(self._descriptor)
+
+    def forget_cached(self, n_bytes: int) -> None:
+        """Let the cache forget what is on the disk; see `RecordFile`."""
+        os.posix_fadvise(self._descriptor, 0, n_bytes, os.POSIX_FADV_DONTNEED)
 
     def close(self) -> None:
         """Close; see `RecordFile`."""

@@ -1,7 +1,7 @@
 """One recordingN of the Open Ephys binary layout, written so that a crash leaves it readable."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -69,19 +69,19 @@ class RawRecording:
         """Return the length of `continuous.dat` that the operating system knows."""
         return self._dat.size()
 
-    def write(self, block: SampleBlock) -> None:
-        """Append a block that begins at `end_sample`, and its stimuli as events.
+    def write(self, blocks: Sequence[SampleBlock]) -> None:
+        """Append blocks that follow each other from `end_sample` on, and their stimuli as events.
 
         Raises
         ------
         OSError
             After cutting `continuous.dat` to the whole frames that were taken (`n_samples`).
         """
-        if len(block.samples):
-            self._append_frames(block)
-            self._append_sample_numbers()
-        if block.stimuli:
-            self._append_stimuli(block.stimuli)
+        self._append_frames(blocks)
+        self._append_sample_numbers()
+        for block in blocks:
+            if block.stimuli:
+                self._append_stimuli(block.stimuli)
 
     def reveal(self) -> None:
         """Give the folder its name, once."""
@@ -137,6 +137,8 @@ class RawRecording:
             n_samples = self.n_samples
             try:
                 self._dat.sync_data()
+                # Nobody reads it back soon, and hours of it would push all else out of memory.
+                self._dat.forget_cached(n_samples * self.layout.bytes_per_frame)
                 for npy in self._npy:
                     npy.sync()
             except OSError as exc:
@@ -214,17 +216,21 @@ class RawRecording:
         self._timestamps.append([self.first_sample / self._rate_hz])
         self.message(self.first_sample, "recording started")
 
-    def _append_frames(self, block: SampleBlock) -> None:
-        data = _frames(block).data.cast("B")
-        n_taken = self._dat.append(data)
+    def _append_frames(self, blocks: Sequence[SampleBlock]) -> None:
+        pieces = [_frames(block).data.cast("B") for block in blocks if len(block.samples)]
+        n_given = sum(map(len, pieces))
+        n_taken = self._dat.append_all(pieces)
         self.n_samples += n_taken // self.layout.bytes_per_frame
-        if n_taken < len(data):
+        if n_taken < n_given:
             self._dat.truncate(self.n_samples * self.layout.bytes_per_frame)
-            raise short_write(self._dat.path, n_taken, len(data))
+            raise short_write(self._dat.path, n_taken, n_given)
 
     def _append_sample_numbers(self) -> None:
-        self._sample_numbers.append(self._missing(self._sample_numbers))
-        self._timestamps.append(self._missing(self._timestamps) / self._rate_hz)
+        numbers, times = self._missing(self._sample_numbers), self._missing(self._timestamps)
+        if len(numbers):
+            self._sample_numbers.append(numbers)
+        if len(times):
+            self._timestamps.append(times / self._rate_hz)
 
     def _missing(self, npy: NpyFile) -> npt.NDArray[np.int64]:
         return np.arange(self.first_sample + npy.n_rows, self.end_sample, dtype=np.int64)

@@ -32,7 +32,9 @@ class RawStatus:
     n_recordings: int
     """Folders since the writer was made."""
     n_waiting: int
-    capacity: int
+    """Samples on their way to the disk."""
+    fill: float
+    """How full the ring before the writer is, 0 to 1."""
     n_samples_lost: int
     """Offered while recording, but not written."""
     seconds_left: float | None

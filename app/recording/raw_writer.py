@@ -1,33 +1,36 @@
 """Raw samples to disk, started and stopped by the operator while the engine runs."""
 
 import errno
+import logging
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from app.core.clock import ClockNs, monotonic_ns
-from app.core.inbox import Inbox, InboxOverflowError, Overflow
+from app.core.inbox import InboxOverflowError
 from app.core.worker import OnFailure, Worker
+from app.recording.disk_room import DiskRoom
 from app.recording.errors import RecordingError
 from app.recording.files import DiskFiles, Files
 from app.recording.open_ephys_layout import StreamLayout
 from app.recording.periodic_sync import PeriodicSync
 from app.recording.raw_recording import RawRecording
+from app.recording.raw_ring import Message, RawRing, runs
+from app.recording.raw_series import RawSeries, must_fit, row_of
 from app.recording.raw_status import RawState, RawStatus
 from app.recording.rows import RawRecordingRow
 from drivers.mea.protocol import SampleBlock, StreamFormat
 
+log = logging.getLogger(__name__)
+
+RING_S = 10.0
+PRESSED_AT = 0.9
+GATHER_S = 0.04
+"""Blocks are gathered so long and written at once; a process that dies loses no more than that."""
 PATCH_INTERVAL_NS = 1_000_000_000
 SYNC_JOIN_S = 10.0
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-@dataclass(frozen=True, slots=True)
-class _Message:
-    sample_index: int
-    text: str
 
 
 class RawWriter(Worker):
@@ -38,7 +41,10 @@ class RawWriter(Worker):
     and begins the next; a sample counter that went backwards begins experimentN. `record` gets a
     row for each of these events and must not wait (`EventLog.append`). A second thread syncs every
     second. A fault ends the recording in good order and is told to `on_failure`; the writer lives
-    on.
+    on. What may become one is told to `on_warning`.
+
+    `ring_s` of samples may wait for the disk. While nobody records, the last `n_pretrigger` samples
+    are remembered; a recording begins with them.
     """
 
     def __init__(
@@ -49,7 +55,9 @@ class RawWriter(Worker):
         record: Callable[[RawRecordingRow], None],
         release_reserve: Callable[[], bool] = lambda: False,
         name: str = "raw writer",
-        capacity_blocks: int = 4096,
+        on_warning: Callable[[str], None] = log.warning,
+        ring_s: float = RING_S,
+        n_pretrigger: int = 0,
         files: Files | None = None,
         sync_period_s: float = 1.0,
         clock_ns: ClockNs = monotonic_ns,
@@ -60,7 +68,9 @@ class RawWriter(Worker):
         self._release_reserve = release_reserve
         self._files = files or DiskFiles()
         self._clock_ns = clock_ns
-        self._inbox: Inbox[SampleBlock | _Message] = Inbox(name, capacity_blocks, Overflow.FAIL)
+        self._on_warning = on_warning
+        self._ring = RawRing(name, ring_s, n_pretrigger)
+        self._room = DiskRoom(node_folder.parent, self._files)
         self._door = threading.Lock()
         self._accepts = False
         self._is_overflowing = False
@@ -71,15 +81,12 @@ class RawWriter(Worker):
         self._folder: Path | None = None
         self._sync_failure: tuple[RawRecording, OSError] | None = None
         self._sync = PeriodicSync(f"{name} sync", self._sync_recording, sync_period_s, on_failure)
-        self._experiment = 1
-        self._number = 0
-        self._last_end_sample = 0
+        self._series = RawSeries(node_folder, self._files)
         self._next_patch_ns = 0
         self._n_recordings = 0
         self._n_samples = 0
         self._n_bytes = 0
         self._n_samples_lost = 0
-        self._seconds_left: float | None = None
 
     # --- any thread ---------------------------------------------------------------------------
 
@@ -96,7 +103,7 @@ class RawWriter(Worker):
             if self._state in (RawState.STARTING, RawState.RECORDING):
                 raise RecordingError(f"{self.name}: already recording, or not yet closed")
             try:
-                left_s = self._measure_seconds_left(layout)
+                left_s = self._room.measure(layout.bytes_per_s)
             except OSError as exc:
                 raise RecordingError(f"{self.name}: {self.node_folder.parent}: {exc}") from exc
             if not left_s > 1.1 * planned_s:
@@ -106,6 +113,8 @@ class RawWriter(Worker):
                 )
             self._layout = layout
             self._failure = ""
+            self._room.begin()
+            self._ring.begin(stream_format.sample_rate_hz)
             self._state = RawState.STARTING
             self._accepts = True
 
@@ -115,15 +124,21 @@ class RawWriter(Worker):
             self._accepts = False
 
     def offer(self, block: SampleBlock) -> None:
-        """Hand over a block, without waiting and without raising; ignored while not recording.
+        """Hand over a block, without waiting and without raising.
 
-        A full inbox loses the block: counted, told once per overflow, and a gap in the record.
+        While not recording it is only remembered. A full ring loses the block: counted, told once
+        per overflow, and a gap in the record.
         """
-        self._give(block, len(block.samples))
+        self._give(block)
 
     def message(self, sample_index: int, text: str) -> None:
         """Write a text event into the recording, in order with the blocks; as `offer`."""
-        self._give(_Message(sample_index, text), 0)
+        self._give(Message(sample_index, text))
+
+    @property
+    def is_pressed(self) -> bool:
+        """Say whether the ring is nearly full: whatever else costs time should be given up."""
+        return self._ring.fill >= PRESSED_AT
 
     def status(self) -> RawStatus:
         """Return a snapshot."""
@@ -134,33 +149,33 @@ class RawWriter(Worker):
             n_samples=self._n_samples,
             n_bytes=self._n_bytes,
             n_recordings=self._n_recordings,
-            n_waiting=len(self._inbox),
-            capacity=self._inbox.capacity,
+            n_waiting=self._ring.n_waiting,
+            fill=self._ring.fill,
             n_samples_lost=self._n_samples_lost,
-            seconds_left=self._seconds_left,
+            seconds_left=self._room.seconds_left,
         )
 
-    def _give(self, item: SampleBlock | _Message, n_samples: int) -> None:
+    def _give(self, item: SampleBlock | Message) -> None:
         overflow: InboxOverflowError | None = None
+        warning: str | None = None
         with self._door:
             if not self._accepts:
+                if isinstance(item, SampleBlock):
+                    self._ring.keep(item)
                 return
             try:
-                self._inbox.put(item)
+                self._ring.put(item)
                 self._is_overflowing = False
+                warning = self._ring.warning()
             except InboxOverflowError as exc:
-                self._n_samples_lost += n_samples
+                if isinstance(item, SampleBlock):
+                    self._n_samples_lost += len(item.samples)
                 if not self._is_overflowing:
                     overflow = exc
                 self._is_overflowing = True
+        self._warn(warning)
         if overflow is not None:
             self._report(overflow)
-
-    def _measure_seconds_left(self, layout: StreamLayout) -> float:
-        self._seconds_left = None
-        free_bytes = self._files.free_bytes(self.node_folder.parent)
-        self._seconds_left = free_bytes / layout.bytes_per_s
-        return self._seconds_left
 
     # --- the writer's thread ------------------------------------------------------------------
 
@@ -171,7 +186,7 @@ class RawWriter(Worker):
     def step(self) -> None:
         """Write what has come; look after headers, sync and the request to stop."""
         accepted = self._accepts
-        items = self._inbox.take_all(0.05)
+        items = self._ring.take(GATHER_S)
         self._write_all(items)
         self._end_if_damaged()
         self._patch_if_due()
@@ -182,42 +197,44 @@ class RawWriter(Worker):
         """Write what still waits and close the recording."""
         with self._door:
             self._accepts = False
-        self._inbox.close()
-        self._write_all(self._inbox.take_all(0.0))
+        self._ring.close()
+        self._write_all(self._ring.take(0.0))
         self._close("closed", "the engine stops")
         self._sync.request_stop()
         if not self._sync.join(SYNC_JOIN_S):
             raise RecordingError(f"{self._sync.name}: waits for the disk for {SYNC_JOIN_S:g} s")
         self._state = RawState.IDLE
 
-    def _write_all(self, items: list[SampleBlock | _Message]) -> None:
-        for item in items:
+    def _write_all(self, items: list[SampleBlock | Message]) -> None:
+        for piece in runs(items):
             try:
-                if isinstance(item, SampleBlock):
-                    self._write_block(item)
+                if isinstance(piece, list):
+                    self._write_run(piece)
                 elif self._recording is not None:
-                    self._recording.message(item.sample_index, item.text)
+                    self._recording.message(piece.sample_index, piece.text)
             except OSError as exc:
                 self._give_up(exc)
             except RecordingError as exc:
                 self._end_by_fault("failed", str(exc))
 
-    def _write_block(self, block: SampleBlock) -> None:
+    def _write_run(self, blocks: list[SampleBlock]) -> None:
+        n_given = sum(len(block.samples) for block in blocks)
         n_written = 0
         try:
             if self._state is not RawState.FAILED and self._layout is not None:
-                self._check_format(block, self._layout.stream_format)
-                recording = self._recording_for(block, self._layout)
+                must_fit(blocks[0], self._layout.stream_format, self.name)
+                recording = self._recording_for(blocks[0], self._layout)
                 try:
-                    recording.write(block)
+                    recording.write(blocks)
                 finally:
-                    n_written = recording.end_sample - block.first_sample
+                    n_written = recording.end_sample - blocks[0].first_sample
                     self._count(recording)
                 if not recording.is_revealed and recording.n_samples:
-                    self._reveal(recording, block)
+                    self._reveal(recording, blocks)
         finally:
+            self._ring.written(n_given)
             with self._door:
-                self._n_samples_lost += len(block.samples) - n_written
+                self._n_samples_lost += n_given - n_written
 
     def _recording_for(self, block: SampleBlock, layout: StreamLayout) -> RawRecording:
         recording = self._recording
@@ -229,33 +246,20 @@ class RawWriter(Worker):
     def _count(self, recording: RawRecording) -> None:
         self._n_samples = recording.n_samples
         self._n_bytes = recording.n_bytes()
-        self._last_end_sample = recording.end_sample
-
-    def _check_format(self, block: SampleBlock, stream_format: StreamFormat) -> None:
-        shape, dtype = block.samples.shape, block.samples.dtype
-        if shape[1:] != (stream_format.n_channels,) or dtype.kind != "i" or dtype.itemsize != 2:
-            raise RecordingError(
-                f"{self.name}: block of {dtype} {shape} at sample {block.first_sample}, but the "
-                f"recording is int16 of {stream_format.n_channels} channels; start a new one"
-            )
+        self._series.end_sample = recording.end_sample
 
     def _open(self, first_sample: int, layout: StreamLayout) -> RawRecording:
-        if first_sample < self._last_end_sample:
-            self._experiment += 1
-            self._number = 0
-        self._number += 1
-        name = f"experiment{self._experiment}/recording{self._number}"
-        recording = RawRecording(self.node_folder / name, layout, first_sample, self._files)
+        recording = self._series.open_next(first_sample, layout)
         self._recording = recording
         self._folder = recording.folder
         self._n_recordings += 1
         self._next_patch_ns = self._clock_ns() + PATCH_INTERVAL_NS
         return recording
 
-    def _reveal(self, recording: RawRecording, block: SampleBlock) -> None:
+    def _reveal(self, recording: RawRecording, blocks: list[SampleBlock]) -> None:
         recording.reveal()
         self._tell(recording, "started", "", recording.first_sample)
-        if not recording.reads_back(block):
+        if not recording.reads_back(next(block for block in blocks if len(block.samples))):
             raise OSError(errno.EIO, "first block read back differs", str(recording.folder))
         self._state = RawState.RECORDING
 
@@ -271,7 +275,12 @@ class RawWriter(Worker):
             return
         # Not to know the room left is no reason to end a recording; the status says None.
         with suppress(OSError):
-            self._measure_seconds_left(self._recording.layout)
+            self._room.measure(self._recording.layout.bytes_per_s)
+        self._warn(self._room.warning())
+
+    def _warn(self, warning: str | None) -> None:
+        if warning is not None:
+            self._on_warning(warning)
 
     def _end_if_stopped(self) -> None:
         self._close("closed", "")
@@ -314,7 +323,7 @@ class RawWriter(Worker):
         self._report(
             RecordingError(
                 f"{self.name}: {self._failure}; recording ended in good order at sample "
-                f"{self._last_end_sample}, events are still recorded"
+                f"{self._series.end_sample}, events are still recorded"
             )
         )
 
@@ -334,16 +343,8 @@ class RawWriter(Worker):
     def _tell(
         self, recording: RawRecording, event: str, detail: str, sample_index: int | None = None
     ) -> None:
-        self._record(
-            RawRecordingRow(
-                time_ns=self._clock_ns(),
-                folder=str(recording.folder.relative_to(self.node_folder.parent)),
-                event=event,
-                sample_index=recording.end_sample if sample_index is None else sample_index,
-                n_samples=recording.n_samples,
-                detail=detail,
-            )
-        )
+        row = row_of(recording, event, detail, sample_index)
+        self._record(row._replace(time_ns=self._clock_ns()))
 
     # --- the sync thread ----------------------------------------------------------------------
 
