@@ -46,7 +46,7 @@ def status(**changes: Any) -> dict[str, Any]:
 def recording(state: str, **changes: Any) -> dict[str, Any]:
     shown = {
         "state": state, "n_samples": 0, "n_bytes": 0, "n_samples_lost": 0, "failure": "",
-        "folder": None, "n_waiting": 0, "capacity": 4096, "seconds_left": None,
+        "folder": None, "n_waiting": 0, "fill": 0.0, "seconds_left": None,
     }  # fmt: skip
     return {**shown, **changes}
 

@@ -76,7 +76,7 @@ def engine_status(engine: Engine, parts: EngineParts) -> dict[str, Any]:
             "failure": raw.failure,
             "folder": None if raw.folder is None else str(raw.folder),
             "n_waiting": raw.n_waiting,
-            "capacity": raw.capacity,
+            "fill": raw.fill,
             "seconds_left": raw.seconds_left,
         }
     return _json_safe(status)  # type: ignore[no-any-return]

@@ -127,8 +127,8 @@ class InstrumentsPanel(Panel):
             set_tone(meters["samples"], "bad" if lost else "")
         raw = status.get("recording")
         if raw is not None:
-            meters["raw"].setText(f"{raw['n_waiting']} of {raw['capacity']} blocks wait")
-            is_full = raw["n_waiting"] > raw["capacity"] / 2
+            meters["raw"].setText(f"{raw['fill']:.0%} of the ring waits for the disk")
+            is_full = raw["fill"] > 0.5
             set_tone(meters["raw"], "warning" if is_full else "")
         failure = status["event_log"].get("failure")
         meters["event_log"].setText(failure or "written")
