@@ -13,6 +13,7 @@ from mocks.open_ephys_runtime import MODES, Gui
 
 MAX_BODY_BYTES = 65_536
 ANSWER_LIMIT_S = 5.0
+STOP_POLL_S = 0.05
 
 
 class GuiHttpServer:
@@ -27,7 +28,9 @@ class GuiHttpServer:
         self._server = ThreadingHTTPServer((host, port), _handler(gui, self.set_mode))
         self._server.daemon_threads = True
         self.port = int(self._server.server_address[1])
-        self._thread = threading.Thread(target=self._server.serve_forever, name="http")
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(STOP_POLL_S,), name="http"
+        )
         self._thread.start()
 
     def set_mode(self, mode: str) -> str:
