@@ -165,10 +165,46 @@ def test_a_reader_that_does_not_exist_is_named(tmp_path: Path) -> None:
         open_recording(tmp_path / "a.xyz", reader="intan")
 
 
+def test_a_maxwell_file_is_found_among_the_many_formats_of_its_name(tmp_path: Path) -> None:
+    """Layout of Maxwell's older files (2016): `sig`, `settings`, `mapping`."""
+    h5py = pytest.importorskip("h5py")
+    pytest.importorskip("neo")
+    n_channels = 3
+    samples = (spiking(n_channels=n_channels).samples[:N_ROWS] // 8 + 512).astype(np.uint16)
+    mapping = np.zeros(
+        n_channels, [("channel", "<i4"), ("electrode", "<i4"), ("x", "<f8"), ("y", "<f8")]
+    )
+    mapping["channel"] = mapping["electrode"] = np.arange(n_channels)
+    mapping["x"] = 17.5 * np.arange(n_channels)
+    path = tmp_path / "a.raw.h5"
+    with h5py.File(path, "w") as file:
+        file["version"] = np.array([b"20160704"])
+        file["sig"] = samples.T
+        file["mapping"] = mapping
+        file["settings/gain"] = np.array([512.0])
+        file["settings/lsb"] = np.array([6.3e-6])
+        file["settings/hpf"] = np.array([300.0])
+        file["time"] = np.array([b"start: 2020"])
+    recording = open_recording(path)
+    assert recording.stream_format.n_channels == n_channels
+    assert recording.stream_format.sample_rate_hz == RATE_HZ
+    assert recording.stream_format.microvolts_per_count == pytest.approx(6.3)
+    middle = samples.astype(np.int64) - recording.samples[0:N_ROWS]
+    assert np.ptp(middle) == 0, "the same constant taken from every sample"
+    assert recording.positions_um is not None
+    assert recording.positions_um[:, 0].tolist() == [0.0, 17.5, 35.0]
+    del recording
+    path.write_bytes(path.read_bytes()[:-3000])
+    with pytest.raises(InstrumentError, match="reader 'maxwell' says"):
+        open_recording(path)
+
+
 def test_a_damaged_intan_file_is_named(tmp_path: Path) -> None:
     pytest.importorskip("neo")
     (tmp_path / "a.rhd").write_bytes(bytes(64))
-    with pytest.raises(InstrumentError, match=r"a\.rhd: SpikeInterface's reader 'intan' says"):
+    with pytest.raises(
+        InstrumentError, match=r"a\.rhd: cannot be read by SpikeInterface; reader 'intan' says"
+    ):
         open_recording(tmp_path / "a.rhd")
 
 

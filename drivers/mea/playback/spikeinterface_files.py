@@ -19,6 +19,11 @@ from drivers.mea.protocol import StreamFormat
 OTHER_STEP_UV = 0.195
 """Step of data that is no int16 with one gain: as fine as an Intan amplifier's."""
 INT16 = np.iinfo(np.int16)
+OWN_FOLDER_FILES = ("si_folder.json", "binary.json", "spikeinterface_recording.json", ".zgroup")
+OWN_SUFFIXES = {".nwb": ["nwb"], ".json": ["load"]}
+"""Formats that SpikeInterface reads without Neo."""
+READER_OPTIONS: dict[str, dict[str, Any]] = {"maxwell": {"install_maxwell_plugin": False}}
+"""Opening a recording downloads nothing: Maxwell's decompressor is the user's to install."""
 ADVICE = "install the extra: pip install 'spikebridge[playback]'"
 
 
@@ -38,38 +43,48 @@ def open_with_spikeinterface(path: Path, reader: str = "") -> Recording:
         raise InstrumentError(
             f"{path}: is no Open Ephys binary, WAV or plain file; to read other formats {ADVICE}"
         ) from exc
-    found = _read(path, reader or _guess_reader(path))
-    return _recording(path, found)
+    return _recording(path, _open(path, [reader] if reader else _guess_readers(path)))
 
 
-def _guess_reader(path: Path) -> str:
-    """Return the name of the reader for a path, by what its makers call their files."""
-    if path.is_dir() and any(
-        (path / name).exists()
-        for name in ("si_folder.json", "binary.json", "spikeinterface_recording.json", ".zgroup")
-    ):
-        return "load"
+def _guess_readers(path: Path) -> list[str]:
+    """Return the readers for a path, by what makers call their files, the likeliest first."""
+    if path.is_dir() and any((path / name).exists() for name in OWN_FOLDER_FILES):
+        return ["load"]
     suffix = path.suffix.lower()
-    if suffix in {".nwb", ".json"}:
-        return {".nwb": "nwb", ".json": "load"}[suffix]
+    if suffix in OWN_SUFFIXES:
+        return OWN_SUFFIXES[suffix]
+    if suffix == ".h5" and _is_mcs(path):
+        return ["mcsh5"]
     import neo  # noqa: PLC0415 - an extra
 
     readers = {
-        reader.NeoRawIOClass: name
+        reader.NeoRawIOClass.lower(): name
         for name, reader in _all_readers().items()
         if getattr(reader, "NeoRawIOClass", None)
     }
     try:
-        candidates = [io.__name__.replace("IO", "RawIO") for io in neo.list_candidate_ios(path)]
+        candidates = neo.list_candidate_ios(path)
     except ValueError:
         candidates = []
-    known = [readers[name] for name in candidates if name in readers]
+    names = [io.__name__.lower().removesuffix("io") + "rawio" for io in candidates]
+    known = [readers[name] for name in names if name in readers]
     if not known:
         raise InstrumentError(
             f"{path}: of no format that is known by its name; say which reader, one of "
             f"{', '.join(sorted(_all_readers()))}"
         )
-    return known[0]
+    return list(dict.fromkeys(known))
+
+
+def _is_mcs(path: Path) -> bool:
+    """Say whether this is Multi Channel Systems' HDF5: their reader does not fail cleanly."""
+    try:
+        import h5py  # noqa: PLC0415 - comes with the extra
+
+        with h5py.File(path, "r") as file:
+            return "McsHdf5ProtocolVersion" in file.attrs
+    except (ImportError, OSError):
+        return False
 
 
 def _all_readers() -> dict[str, Any]:
@@ -78,21 +93,27 @@ def _all_readers() -> dict[str, Any]:
     return dict(extractor_classes.recording_extractor_full_dict)
 
 
-def _read(path: Path, reader: str) -> Any:
+def _open(path: Path, readers: list[str]) -> Any:
+    """Return what the first of the readers makes of a path; several makers use `.h5`."""
     import spikeinterface  # noqa: PLC0415 - an extra
 
-    read = spikeinterface.load if reader == "load" else _all_readers().get(reader)
-    if read is None:
-        raise InstrumentError(
-            f"{path}: no reader {reader!r}; there are {', '.join(sorted(_all_readers()))}"
-        )
-    try:
-        return read(path)
-    except Exception as exc:
-        # What a damaged file raises is the business of some forty readers of other people.
-        raise InstrumentError(
-            f"{path}: SpikeInterface's reader {reader!r} says: {type(exc).__name__}: {exc}"
-        ) from exc
+    failures = []
+    for reader in readers:
+        read = spikeinterface.load if reader == "load" else _all_readers().get(reader)
+        if read is None:
+            raise InstrumentError(
+                f"{path}: no reader {reader!r}; there are {', '.join(sorted(_all_readers()))}"
+            )
+        try:
+            return read(path, **READER_OPTIONS.get(reader, {}))
+        except Exception as exc:  # noqa: BLE001
+            # What a damaged file raises is the business of some forty readers of other people.
+            failures.append(f"reader {reader!r} says: {type(exc).__name__}: {_short(exc)}")
+    raise InstrumentError(f"{path}: cannot be read by SpikeInterface; {'; '.join(failures)}")
+
+
+def _short(exc: Exception) -> str:
+    return " ".join(str(exc).split())[:200]
 
 
 def _recording(path: Path, found: Any) -> Recording:
