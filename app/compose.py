@@ -472,9 +472,10 @@ class Composition:
         stream_format = amplifier.stream_format
         warm_up()
         stream = self.streams[AMPLIFIER_STREAM]
-        return Acquisition(
+        settings = detector_settings(config, stream_format.n_channels)
+        acquisition = Acquisition(
             amplifier,
-            Detector(stream_format, detector_settings(config), config.bad_channels),
+            Detector(stream_format, settings, config.bad_channels),
             electrode_use(config, stream_format.channel_names),
             stream=stream.stream,
             on_block=partial(self._block, raw_writer),
@@ -482,9 +483,12 @@ class Composition:
             on_gap=self._sample_gap,
             on_mapping=partial(self._mapping, amplifier.name),
             on_detected=self.showing.detected,
+            on_details=self.showing.details,
             clock_ns=monotonic_ns,
             on_failure=self.engine.failed,
         )
+        self.showing.watch_detection(acquisition)
+        return acquisition
 
     def _block(self, raw_writer: RawWriter | None, block: SampleBlock) -> None:
         if raw_writer is not None:

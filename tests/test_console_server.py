@@ -22,16 +22,31 @@ from app.console.feed import (
     SpanKind,
     SpikeMarks,
 )
+from app.console.feed_wire import decode_item
 from app.console.happenings import LogLine
 from app.console.live_feed import N_SPIKES, LiveFeed
 from app.console.messages import CommandRefusedError
 from app.console.server import NetworkAccess
+from app.console.subscription import Subscription
 from app.console.unix_address import connect_unix
-from drivers.mea.protocol import SampleBlock
+from app.core.frames import FrameDecoder, FrameType
+from app.core.signal_view import ColumnMark, EnvelopeRing
 
 
-def block(first_sample: int, samples: np.ndarray, n_lost: int = 0) -> SampleBlock:
-    return SampleBlock(samples.astype(np.int16), first_sample, n_lost, 0)
+def fill(ring: EnvelopeRing, first: int, n: int, sample: int, value_uv: float = 0.0) -> None:
+    """Write `n` columns from ring column `first` on, the first one beginning at `sample`."""
+    for k in range(n):
+        row = (first + k) % len(ring.extents)
+        ring.extents[row] = sample + k * ring.n_samples_per_column, ring.n_samples_per_column
+        ring.values[row] = np.array([-1.0, 1.0, -2.0, 2.0])[:, None] * value_uv
+    ring.publish(first + n)
+
+
+def feed_with_ring(n_channels: int = 4) -> tuple[LiveFeed, EnvelopeRing]:
+    feed, ring = LiveFeed(feed_format(n_channels)), EnvelopeRing(n_channels, 20, 4096)
+    feed.set_envelopes(ring)
+    feed.time_of = lambda sample: 1000 + sample * 50_000
+    return feed, ring
 
 
 def spikes(first: int, n: int) -> np.ndarray:
@@ -41,14 +56,13 @@ def spikes(first: int, n: int) -> np.ndarray:
 
 
 def test_a_subscriber_gets_format_status_columns_spikes_and_lines() -> None:
-    feed, handler = LiveFeed(feed_format()), ScriptedHandler()
-    feed.time_of = lambda sample: 1000 + sample * 50_000
+    feed, ring = feed_with_ring()
+    handler = ScriptedHandler()
     with serving(feed, handler) as (_, path):
         console = attached(path)
         console.send("subscribe")
         until(lambda: feed.n_watchers == 1, "subscribed")
-        samples = np.arange(4 * 100).reshape(100, 4)
-        feed.offer_block(block(0, samples))
+        fill(ring, 0, 5, sample=0, value_uv=19.5)
         feed.spikes.append(spikes(7, 2))
         feed.happened(LogLine(time_ns=5, level="info", source="gate", text="armed"))
         feed.shade(Span(SpanKind.GAP, 1, 2, site="zurich", text="lost"))
@@ -57,11 +71,29 @@ def test_a_subscriber_gets_format_status_columns_spikes_and_lines() -> None:
             console, lambda got: all(any(isinstance(a, t) for a in got) for t in wanted), "all"
         )
         columns = next(a for a in arrivals if isinstance(a, EnvelopeBatch))
-        assert (columns.first_sample, columns.time_ns) == (0, 1000)
-        assert columns.low.tolist() == samples[::20].tolist()
-        assert columns.high.tolist() == samples[19::20].tolist()
+        assert (columns.first_sample, columns.time_ns, columns.is_filtered) == (0, 1000, True)
+        assert columns.low.tolist() == [[-100] * 4] * 5
+        assert columns.high.tolist() == [[100] * 4] * 5
         marks = next(a for a in arrivals if isinstance(a, SpikeMarks))
         assert marks.records["sample_index"].tolist() == [7, 8]
+        console.close()
+
+
+def test_traces_are_shown_raw_on_request() -> None:
+    feed, ring = feed_with_ring()
+    with serving(feed, ScriptedHandler()) as (_, path):
+        console = attached(path)
+        assert not reply(console, "show", is_filtered=False).is_ok  # not subscribed
+        reply(console, "subscribe")
+        assert not reply(console, "show", is_filtered=1.5).is_ok
+        reply(console, "show", is_filtered=False)
+        fill(ring, 0, 1, sample=0, value_uv=19.5)
+        arrivals = gather(
+            console, lambda got: any(isinstance(a, EnvelopeBatch) for a in got), "columns"
+        )
+        columns = next(a for a in arrivals if isinstance(a, EnvelopeBatch))
+        assert not columns.is_filtered
+        assert columns.low[0].tolist() == [-200] * 4
         console.close()
 
 
@@ -99,16 +131,17 @@ def test_a_console_that_slept_is_told_what_it_missed_and_gets_the_newest() -> No
 
 
 def test_a_console_that_never_reads_costs_the_others_nothing() -> None:
-    feed, handler = LiveFeed(feed_format(512)), ScriptedHandler()
-    feed.time_of = lambda sample: sample
-    with serving(feed, handler) as (server, path):
+    feed, ring = feed_with_ring(512)
+    with serving(feed, ScriptedHandler()) as (server, path):
         stalled, good = attached(path), attached(path)
         stalled.send("subscribe")
         reply(good, "subscribe")
         until(lambda: feed.n_watchers == 2, "both watch")
-        for k in range(100):
-            feed.offer_block(block(k * 400, np.zeros((400, 512))))
-        gather(good, lambda got: _last_sample(got) == 100 * 400, "every column")
+        arrivals: list[object] = []
+        for k in range(40):  # 80 kB at a time, far more than a stalled socket takes in all
+            fill(ring, k * 20, 20, sample=k * 400)
+            arrivals += gather(good, lambda got, k=k: _last_sample(got) == (k + 1) * 400, "columns")
+        assert not any(isinstance(a, Missed) for a in arrivals)
         assert reply(good, "note").is_ok
         assert len(server.callers) == 2
         stalled.close()
@@ -119,27 +152,47 @@ def _last_sample(arrivals: list[object]) -> int:
     return max((a.end_sample for a in arrivals if isinstance(a, EnvelopeBatch)), default=0)
 
 
-def test_columns_after_a_gap_say_where_they_begin() -> None:
-    feed = LiveFeed(feed_format(2))
-    feed.n_watchers, feed.time_of = 1, lambda sample: sample
-    feed.offer_block(block(5, np.full((60, 2), 3)))
-    feed.offer_block(block(1000, np.full((45, 2), 4), n_lost=935))
-    first_samples, _, _ = feed.column_samples.read(0, 100)
-    columns, _, _ = feed.columns.read(0, 100)
-    assert first_samples.tolist() == [20, 40, 1000, 1020]
-    assert columns[:, 0, 0].tolist() == [3, 3, 4, 4]
+def test_columns_after_a_gap_say_where_they_begin_and_cut_ones_are_not_shown() -> None:
+    feed, ring = feed_with_ring(2)
+    subscription = Subscription(feed, has_traces=True)
+    fill(ring, 0, 3, sample=20)
+    ring.extents[2, 1] = 7  # cut by the gap
+    fill(ring, 3, 2, sample=1000)
+    batches = envelopes(subscription)
+    assert [(b.first_sample, len(b.low)) for b in batches] == [(20, 2), (1000, 2)]
+    assert [b.time_ns for b in batches] == [1000 + 20 * 50_000, 1000 + 1000 * 50_000]
 
 
-@pytest.mark.parametrize("cut", [1, 7, 20, 33, 400])
-def test_columns_do_not_depend_on_the_cutting_into_blocks(cut: int) -> None:
-    samples = np.random.default_rng(1).integers(-999, 999, (400, 3))
-    feed = LiveFeed(feed_format(3))
-    feed.n_watchers, feed.time_of = 1, lambda sample: sample
-    for start in range(0, 400, cut):
-        feed.offer_block(block(start, samples[start : start + cut]))
-    columns, _, _ = feed.columns.read(0, 100)
-    whole = samples.reshape(20, 20, 3)
-    assert columns.tolist() == np.stack((whole.min(1), whole.max(1)), 1).tolist()
+def test_a_saturated_stretch_is_shaded() -> None:
+    feed, ring = feed_with_ring(2)
+    subscription = Subscription(feed, has_traces=True)
+    ring.marks[1:3] = ColumnMark.SATURATED
+    fill(ring, 0, 5, sample=0)
+    spans = [item for item in items(subscription) if isinstance(item, Span)]
+    assert [(s.kind, s.from_ns, s.to_ns) for s in spans] == [
+        (SpanKind.ARTEFACT, 1000 + 20 * 50_000, 1000 + 60 * 50_000)
+    ]
+
+
+def test_a_reader_that_comes_late_is_told_how_many_columns_it_lost() -> None:
+    feed, ring = feed_with_ring(2)
+    subscription = Subscription(feed, has_traces=True)
+    for k in range(5):
+        fill(ring, 2000 * k, 2000, sample=2000 * 20 * k)
+    got = items(subscription)
+    n_columns = sum(len(i.low) for i in got if isinstance(i, EnvelopeBatch))
+    (missed,) = [i for i in got if isinstance(i, Missed)]
+    assert missed.n_columns + n_columns == 10_000
+    assert missed.n_columns > 0
+
+
+def items(subscription: Subscription) -> list[object]:
+    frames = FrameDecoder().feed(b"".join(subscription.frames()))
+    return [decode_item(f.body) for f in frames if f.type is FrameType.FEED]
+
+
+def envelopes(subscription: Subscription) -> list[EnvelopeBatch]:
+    return [item for item in items(subscription) if isinstance(item, EnvelopeBatch)]
 
 
 def test_commands_have_replies_and_refusals_have_reasons() -> None:

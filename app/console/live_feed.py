@@ -7,11 +7,11 @@ lost the oldest, and is told how much.
 import threading
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from app.console.envelope import EnvelopeMaker
 from app.console.feed import (
     FEED_SNIPPET,
     FEED_SPIKE,
@@ -22,9 +22,8 @@ from app.console.feed import (
 )
 from app.console.happenings import Happening
 from app.console.rings import RecordRing
-from drivers.mea.protocol import SampleBlock
+from app.core.signal_view import EnvelopeRing
 
-KEPT_S = 8.0
 N_SPIKES = 1 << 17
 N_EVENTS = 1 << 15
 N_SNIPPETS = 1 << 11
@@ -61,8 +60,8 @@ class PositionedQueue:
 class LiveFeed:
     """One engine's feed. `n_watchers` says how many consoles want it: without any, no work is done.
 
-    Samples, spikes and snippets come from the acquisition thread; neurons' events, spans and
-    happenings from any.
+    Spikes and snippets come from the acquisition thread, columns are read where detection writes
+    them; neurons' events, spans and happenings come from any thread.
     """
 
     def __init__(self, feed_format: FeedFormat) -> None:
@@ -71,12 +70,10 @@ class LiveFeed:
         self.channel_states: ChannelStates | None = None
         self.time_of: TimeOf | None = None
         """None: the amplifier's clock is not known yet, and nothing can be placed in time."""
-        n_channels = feed_format.n_channels
-        n_columns = 1
-        if n_channels:
-            n_columns = round(KEPT_S / feed_format.column_s)
-        self.columns = RecordRing(n_columns, np.int16, (2, n_channels))
-        self.column_samples = RecordRing(n_columns, np.int64)
+        self.envelopes: EnvelopeRing | None = None
+        """None: no amplifier."""
+        self.refresh: Callable[[], None] = _nothing
+        """Called by the console thread before each status: time to renew `channel_states`."""
         self.spikes = RecordRing(N_SPIKES, FEED_SPIKE)
         self.events = RecordRing(N_EVENTS, NEURON_EVENT)
         self.snippet_marks = RecordRing(N_SNIPPETS, FEED_SNIPPET)
@@ -84,21 +81,15 @@ class LiveFeed:
         self.n_before_spike = 0
         self.spans = PositionedQueue(N_SPANS)
         self.happenings = PositionedQueue(N_HAPPENINGS)
-        self._envelope = EnvelopeMaker(n_channels, feed_format.samples_per_column)
 
-    def offer_block(self, block: SampleBlock) -> None:
-        """Take a block into the traces; the acquisition thread calls it."""
-        if self.n_watchers and self.time_of is not None:
-            columns, first_samples = self._envelope.take(block)
-            if len(columns):
-                self.offer_columns(columns, first_samples)
+    def set_envelopes(self, envelopes: EnvelopeRing) -> None:
+        """Take the ring that detection writes columns into; before any console is served."""
+        self.envelopes = envelopes
+        self.format = replace(self.format, samples_per_column=envelopes.n_samples_per_column)
 
-    def offer_columns(
-        self, columns: npt.NDArray[np.int16], first_samples: npt.NDArray[np.int64]
-    ) -> None:
-        """Take finished columns, `(n_columns, 2, n_channels)`, low and high."""
-        self.columns.append(columns)
-        self.column_samples.append(first_samples)
+    def show_channels(self, states: ChannelStates) -> None:
+        """Take the newest states of all channels, in place of the last ones."""
+        self.channel_states = states
 
     def offer_snippets(
         self, marks: npt.NDArray[np.void], samples_uv: npt.NDArray[np.float32], n_before: int
@@ -117,3 +108,7 @@ class LiveFeed:
     def shade(self, span: Span) -> None:
         """Take a stretch of time to be shaded."""
         self.spans.append(span)
+
+
+def _nothing() -> None:
+    """Renew nothing."""

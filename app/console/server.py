@@ -256,6 +256,8 @@ class ConsoleServer(Worker):
         try:
             if command.name == "subscribe":
                 result = self._subscribe(console, arguments)
+            elif command.name == "show":
+                result = _choose_traces(console, arguments)
             else:
                 result = self._handler.handle(console.caller, command.name, arguments)
         except CommandRefusedError as exc:
@@ -288,6 +290,8 @@ class ConsoleServer(Worker):
         status = b""
         if now_ns >= self._next_status_ns:
             self._next_status_ns = now_ns + STATUS_INTERVAL_NS
+            if self._feed is not None:
+                self._feed.refresh()
             body = msgspec.json.encode(self._handler.status())
             status = encode_frame(Frame(FrameType.STATUS, body))
         for console in list(self._consoles.values()):
@@ -302,3 +306,14 @@ class ConsoleServer(Worker):
             return
         connection.write(b"".join((console.status, *subscription.frames())))
         console.status = b""
+
+
+def _choose_traces(console: _Console, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Show a console traces as detection sees them, or as they came from the amplifier."""
+    if console.subscription is None:
+        raise CommandRefusedError("show: subscribe first")
+    is_filtered = arguments.get("is_filtered", True)
+    if not isinstance(is_filtered, bool):
+        raise CommandRefusedError(f"is_filtered: true or false is needed, not {is_filtered!r}")
+    console.subscription.is_filtered = is_filtered
+    return {}

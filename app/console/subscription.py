@@ -1,17 +1,19 @@
 """One console's place in the live feed: what it gets next, and what it has missed."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
-from app.console.feed import Missed, NeuronEvents, Snippets, SpikeMarks
+from app.console.feed import Missed, NeuronEvents, Snippets, Span, SpanKind, SpikeMarks
 from app.console.feed_wire import columns_per_body, encode_items, envelope_head
-from app.console.live_feed import LiveFeed
+from app.console.live_feed import LiveFeed, TimeOf
 from app.core.frames import MAX_BODY_BYTES, Frame, FrameType, encode_frame
+from app.core.signal_view import ColumnMark, EnvelopePair
 
-MAX_COLUMNS_BYTES = 768 * 1024
-"""Per look, so that a console that catches up does not hold the thread."""
+PEGGED_SHARE = 0.5
 MAX_ROWS = 8192
 MAX_HAPPENINGS = 128
 
@@ -26,7 +28,9 @@ class Subscription:
     def __init__(self, feed: LiveFeed, *, has_traces: bool) -> None:
         self._feed = feed
         self._has_traces = has_traces
-        self._columns = feed.columns.end
+        self._column = 0 if feed.envelopes is None else feed.envelopes.n_published
+        self.is_filtered = True
+        """Whether traces are shown as detection sees them, or as they came."""
         self._spikes = feed.spikes.end
         self._events = feed.events.end
         self._snippets = feed.snippet_marks.end
@@ -77,28 +81,40 @@ class Subscription:
         )
 
     def _envelope(self, bodies: list[bytes]) -> int:
-        feed = self._feed
-        time_of = feed.time_of
-        n_channels = feed.format.n_channels
-        if time_of is None or not n_channels:
+        """Add the columns since the last call; return how many were lost before them."""
+        ring, time_of = self._feed.envelopes, self._feed.time_of
+        if ring is None or time_of is None:
             return 0
-        n_max = max(1, MAX_COLUMNS_BYTES // (4 * n_channels))
-        start = self._columns
-        # The first samples are written last: what they name is in the ring.
-        first_samples, self._columns, n_lost = feed.column_samples.read(start, n_max)
-        columns, _, _ = feed.columns.read(self._columns - len(first_samples), len(first_samples))
-        if len(columns) != len(first_samples):
-            return n_lost
-        step = columns_per_body(n_channels)
-        length = feed.format.samples_per_column
-        cuts = np.flatnonzero(np.diff(first_samples) != length) + 1
-        for whole in np.split(np.arange(len(columns)), cuts):
-            for at in range(0, len(whole), step):
-                part = whole[at : at + step]
-                first = int(first_samples[part[0]])
-                head = envelope_head(n_channels, length, first, time_of(first), is_filtered=False)
-                bodies.append(head + columns[part[0] : part[-1] + 1].tobytes())
-        return n_lost
+        pair = ring.take_pair(self._column, is_filtered=self.is_filtered)
+        self._column = pair.next_column
+        length = ring.n_samples_per_column
+        first_samples = pair.extents[:, 0]
+        # A column that a gap has cut is not shown: half of it would look like all of it.
+        is_whole = (pair.extents[:, 1] == length) & (first_samples % length == 0)
+        counts = np.rint(pair.values_uv / np.float32(self._feed.format.microvolts_per_count))
+        counts = np.clip(np.nan_to_num(counts, copy=False), -32768, 32767).astype("<i2")
+        step = columns_per_body(counts.shape[2])
+        for start, stop in _runs(is_whole, first_samples, length):
+            for at in range(start, stop, step):
+                part = slice(at, min(stop, at + step))
+                first = int(first_samples[at])
+                head = envelope_head(
+                    counts.shape[2], length, first, time_of(first), is_filtered=self.is_filtered
+                )
+                bodies.append(head + counts[part].tobytes())
+        self._artefacts(bodies, pair, length, time_of)
+        return pair.n_missed
+
+    def _artefacts(
+        self, bodies: list[bytes], pair: EnvelopePair, length: int, time_of: TimeOf
+    ) -> None:
+        """Shade where most of the channels were at the amplifier's rail."""
+        is_pegged = (pair.marks & ColumnMark.SATURATED).astype(bool).mean(axis=1) > PEGGED_SHARE
+        for start, stop in _runs(is_pegged, pair.extents[:, 0], length):
+            from_ns = time_of(int(pair.extents[start, 0]))
+            to_ns = time_of(int(pair.extents[stop - 1].sum()))
+            span = Span(SpanKind.ARTEFACT, from_ns, to_ns, text="saturated")
+            bodies += encode_items(span)
 
     def _happened(self, frames: list[bytes]) -> int:
         read = self._feed.happenings.read(self._happenings, MAX_HAPPENINGS)
@@ -111,3 +127,15 @@ class Subscription:
                 body = msgspec.json.encode(happenings)
             frames.append(encode_frame(Frame(FrameType.EVENT, body)))
         return n_lost
+
+
+def _runs(
+    is_in: npt.NDArray[np.bool_], first_samples: npt.NDArray[np.int64], length: int
+) -> list[tuple[int, int]]:
+    """Return [start, stop) of each gapless run of columns that are in."""
+    indices = np.flatnonzero(is_in)
+    if not len(indices):
+        return []
+    is_cut = (np.diff(indices) != 1) | (np.diff(first_samples[indices]) != length)
+    starts = np.concatenate(([0], np.flatnonzero(is_cut) + 1, [len(indices)]))
+    return [(int(indices[a]), int(indices[b - 1]) + 1) for a, b in pairwise(starts)]

@@ -75,6 +75,19 @@ class EnvelopeColumns:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class EnvelopePair:
+    """As `EnvelopeColumns`, of one kind of signal; the arrays are the caller's own."""
+
+    next_column: int
+    n_missed: int
+    extents: npt.NDArray[np.int64]
+    """`(n_columns, 2)`: first sample and number of samples."""
+    values_uv: npt.NDArray[np.float32]
+    """`(n_columns, 2, n_channels)`: lowest and highest."""
+    marks: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class SpikeDetails:
     """What is known of spikes once their troughs have passed; the events themselves went before.
 
@@ -164,6 +177,23 @@ class EnvelopeRing:
             highest_uv=values[n_overtaken:, 1],
             raw_lowest_uv=values[n_overtaken:, 2],
             raw_highest_uv=values[n_overtaken:, 3],
+            marks=marks[n_overtaken:],
+        )
+
+    def take_pair(self, from_column: int, *, is_filtered: bool) -> EnvelopePair:
+        """Return lows and highs alone, filtered or raw; a third of the work of `take`."""
+        end = self._n_published
+        first = min(max(from_column, self._oldest()), end)
+        rows = np.arange(first, end) % self._n_columns
+        pair = self.values[rows, :2] if is_filtered else self.values[rows, 2:]
+        marks, extents = self.marks[rows], self.extents[rows]
+        n_overtaken = min(max(0, self._oldest() - first), end - first)
+        first += n_overtaken
+        return EnvelopePair(
+            next_column=first + len(rows) - n_overtaken,
+            n_missed=max(0, first - from_column),
+            extents=extents[n_overtaken:],
+            values_uv=pair[n_overtaken:],
             marks=marks[n_overtaken:],
         )
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from app.console.control import Caller
 from app.console.messages import CommandRefusedError
+from app.core.signal_view import ThresholdChange
 from app.engine.arguments import flag, number, text
 from app.engine.engine import Engine, EngineParts
 from app.engine.protocol_runner import ProtocolRunner, ProtocolState, ProtocolStatus
@@ -28,6 +29,7 @@ class RunCommands:
             "start": self._start,
             "record": self._record,
             "trigger": self._trigger,
+            "threshold": self._threshold,
             "stop sources": self._stop_sources,
             "shutdown": self._shutdown,
         }
@@ -113,4 +115,23 @@ class RunCommands:
         job = ActuatorJob(Stimulate(int(pattern_id)), cause, now_ns, 0, None, now_ns)
         actuator.submit(job)
         self._parts.ledger.note(who, f"triggered pattern {int(pattern_id)} of {instrument} by hand")
+        return {}
+
+    def _threshold(self, caller: Caller, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Move the threshold of one channel, or of all, from the next block on."""
+        acquisition = self._parts.acquisition
+        if acquisition is None:
+            raise CommandRefusedError(f"site {self._parts.site.site} has no amplifier")
+        values = {name: arguments.get(name) for name in ("sigma", "microvolts")}
+        given = {n: number(arguments, n, 0.0, 1e6) for n, v in values.items() if v is not None}
+        channel = arguments.get("channel")
+        channels = None if channel is None else (text(arguments, "channel"),)
+        try:
+            change = ThresholdChange(channels, given.get("sigma"), given.get("microvolts"))
+            acquisition.request_threshold(change)
+        except ValueError as exc:
+            raise CommandRefusedError(str(exc)) from exc
+        value = " ".join(f"{v:g} {'sigma' if n == 'sigma' else 'uV'}" for n, v in given.items())
+        who = caller.operator or f"console {caller.number}"
+        self._parts.ledger.note(who, f"threshold of {channel or 'all channels'}: {value}")
         return {}

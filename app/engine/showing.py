@@ -5,15 +5,19 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 
 from app.bridge.events import GapDeclared, LinkEvent, OffsetKnown, SpikesReceived
-from app.console.feed import FEED_SPIKE, NEURON_EVENT, Span, SpanKind
+from app.console.feed import FEED_SNIPPET, FEED_SPIKE, NEURON_EVENT, Span, SpanKind
 from app.console.happenings import LogLine
 from app.console.live_feed import LiveFeed
+from app.core.acquisition import Acquisition
 from app.core.clock import ClockNs
 from app.core.detector_results import DetectedSpikeRecords
 from app.core.sample_clock import ClockMapping
+from app.core.signal_view import SpikeDetails
 from app.core.spikes import SpikeBatch, SpikeRecords
+from app.engine.channel_view import ChannelView
 from app.engine.row_words import happening_of
 from app.recording.rows import Row
 from drivers.mea.protocol import SampleBlock
@@ -41,6 +45,14 @@ class Showing:
         self._offset_ns: dict[str, int] = {}
         self._last_frame_ns: dict[str, int] = {}
 
+    def watch_detection(self, acquisition: Acquisition) -> None:
+        """Show what this amplifier's detection makes of its channels; before anything runs."""
+        self.feed.set_envelopes(acquisition.envelopes)
+        view = ChannelView(
+            lambda: acquisition.detector_status, self.feed.show_channels, self._clock_ns
+        )
+        self.feed.refresh = view.refresh
+
     # --- the acquisition thread ---------------------------------------------------------------
 
     def mapping(self, mapping: ClockMapping) -> None:
@@ -49,8 +61,7 @@ class Showing:
         self.feed.time_of = partial(_time_ns, mapping)
 
     def block(self, block: SampleBlock) -> None:
-        """Take a block, before detection."""
-        self.feed.offer_block(block)
+        """Take the stimuli that a block shows."""
         if block.stimuli and self._mapping is not None:
             starts = {mark.sample_index for mark in block.stimuli}
             for start in sorted(starts):
@@ -64,11 +75,21 @@ class Showing:
         if mapping is None or not len(spikes):
             return
         records = np.zeros(len(spikes), FEED_SPIKE)
-        offsets = (spikes["sample_index"] - mapping.start_index) * mapping.ns_per_sample
-        records["time_ns"] = mapping.start_ns + np.rint(offsets).astype(np.int64)
+        records["time_ns"] = _times_ns(mapping, spikes["sample_index"])
         for name in ("sample_index", "channel", "amplitude_uv", "flags"):
             records[name] = spikes[name]
         self.feed.spikes.append(records)
+
+    def details(self, details: SpikeDetails) -> None:
+        """Take the surroundings of spikes, which follow them."""
+        mapping = self._mapping
+        if mapping is None or not self.feed.n_watchers:
+            return
+        marks = np.zeros(len(details.records), FEED_SNIPPET)
+        marks["sample_index"] = details.records["trough_index"]
+        marks["channel"] = details.records["channel"]
+        marks["time_ns"] = _times_ns(mapping, details.records["trough_index"])
+        self.feed.offer_snippets(marks, details.snippets_uv, details.n_before)
 
     def sample_gap(self, first_sample: int, n_lost: int) -> None:
         """Take a gap in the samples; -1: of unknown length, and the clock begins anew."""
@@ -150,3 +171,9 @@ class FeedLogHandler(logging.Handler):
 def _time_ns(mapping: ClockMapping, sample_index: int) -> int:
     offset_ns = (sample_index - mapping.start_index) * mapping.ns_per_sample
     return mapping.start_ns + round(offset_ns)
+
+
+def _times_ns(mapping: ClockMapping, sample_index: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    offset_ns = (sample_index - mapping.start_index) * mapping.ns_per_sample
+    times_ns: npt.NDArray[np.int64] = mapping.start_ns + np.rint(offset_ns).astype(np.int64)
+    return times_ns

@@ -20,6 +20,11 @@ from app.synapse.network import SynapseNetwork
 from app.synapse.weights import Target
 from drivers.mea.protocol import StreamFormat
 
+COLUMN_S = 0.5e-3
+COARSE_COLUMN_S = 1e-3
+N_CHANNELS_COARSE = 257
+"""From so many channels on a console gets columns of twice the length: 4 MB a second of them."""
+
 
 def targets_of(site: Site) -> dict[int, Target]:
     """Return, by neuron, how each neuron of a site that can be driven is driven."""
@@ -64,8 +69,8 @@ def network_of(
     )
 
 
-def detector_settings(amplifier: Amplifier) -> DetectorSettings:
-    """Return how spikes are found on an amplifier."""
+def detector_settings(amplifier: Amplifier, n_channels: int) -> DetectorSettings:
+    """Return how spikes are found on an amplifier, and how finely it is shown."""
     detection = amplifier.detection
     return DetectorSettings(
         band_hz=(detection.band_low_hz, detection.band_high_hz),
@@ -74,6 +79,7 @@ def detector_settings(amplifier: Amplifier) -> DetectorSettings:
         dead_time_s=detection.dead_time_s,
         blank_after_s=detection.blank_after_s,
         blank_after_stimulated_s=detection.blank_after_stimulated_s,
+        column_s=COLUMN_S if n_channels < N_CHANNELS_COARSE else COARSE_COLUMN_S,
     )
 
 
@@ -104,12 +110,6 @@ def electrode_use(amplifier: Amplifier, channel_names: Sequence[str]) -> Electro
     )
 
 
-COLUMN_S = 0.5e-3
-COARSE_COLUMN_S = 1e-3
-N_CHANNELS_COARSE = 257
-"""From so many channels on a console gets columns of twice the length: 4 MB a second of them."""
-
-
 def site_numbers(site: Site, experiment: Experiment | None) -> dict[str, int]:
     """Return the number of each site in the live feed."""
     named = set() if experiment is None else {neuron.site for neuron in experiment.neurons}
@@ -125,7 +125,6 @@ def feed_format(
     """Return what the numbers of this engine's live feed mean. Raises `ConfigError`."""
     names = () if stream_format is None else stream_format.channel_names
     rate_hz = 1.0 if stream_format is None else stream_format.sample_rate_hz
-    column_s = COLUMN_S if len(names) < N_CHANNELS_COARSE else COARSE_COLUMN_S
     neurons = () if experiment is None else experiment.neurons
     position_um = np.empty((0, 2))
     if names:
@@ -135,7 +134,7 @@ def feed_format(
         channel_names=names,
         sample_rate_hz=rate_hz,
         microvolts_per_count=1.0 if stream_format is None else stream_format.microvolts_per_count,
-        samples_per_column=max(1, round(column_s * rate_hz)),
+        samples_per_column=1,  # detection says it, once it exists
         position_um=position_um.astype(np.float32),
         sites=tuple(site_numbers(site, experiment)),
         neurons=tuple((n.id, n.site, n.name) for n in sorted(neurons, key=lambda n: n.id)),

@@ -63,7 +63,10 @@ THEMES = {theme.name: theme for theme in (DARK, LIGHT)}
 
 
 def apply_theme(application: QApplication, theme: Theme) -> None:
-    """Give the whole application a theme."""
+    """Give the whole application a theme; costs nothing if it has it already."""
+    if application.property("theme") == theme.name:
+        return
+    application.setProperty("theme", theme.name)
     application.setStyle("Fusion")
     palette = QPalette()
     roles = {

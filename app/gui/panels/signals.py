@@ -118,6 +118,8 @@ class SignalPanels:
         self._format = feed_format
         for view in (self.traces, self.raster, self.rates, self.scope):
             view.set_format(feed_format)
+        if feed_format.channel_names:
+            self.select_channel(0)
 
     def _ask_columns(self, _settings: object = None) -> None:
         self._link.call("show", is_filtered=self.traces.settings.is_filtered)
