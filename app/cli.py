@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from app.bench.arguments import add_bench
+
 LOG_FORMAT = "%(asctime)s %(levelname)s [%(threadName)s] %(name)s: %(message)s"
 
 Command = Callable[[argparse.Namespace], int]
@@ -44,6 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_detect(commands)
     _add_window(commands)
+    add_bench(commands)
     return parser
 
 

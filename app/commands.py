@@ -273,6 +273,13 @@ def detect(arguments: argparse.Namespace) -> int:
     return run_detect(settings_from(arguments))
 
 
+def bench(arguments: argparse.Namespace) -> int:
+    """Run one procedure on a source-measure unit, without an engine."""
+    from app.bench.command import run_bench  # noqa: PLC0415
+
+    return run_bench(arguments)
+
+
 def demo(arguments: argparse.Namespace) -> int:
     """Run the 2020 experiment on mock instruments."""
     from app.demo.files import DemoSettings  # noqa: PLC0415

@@ -1,11 +1,8 @@
 """The composition root: from configuration to an engine whose parts know each other."""
 
 import datetime as dt
-import importlib.metadata
 import logging
-import platform
 import secrets
-import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -65,6 +62,7 @@ from app.recording.raw_writer import RawWriter
 from app.recording.received import last_seqs_of_site
 from app.recording.recovery import Recovery, recover_all
 from app.recording.session import Session, create_session
+from app.recording.software import software_versions
 from app.safety.actuator_worker import ActuatorWorker
 from app.safety.audit import DeliveryOutcome
 from app.safety.gate import Gate
@@ -213,7 +211,7 @@ class Composition:
             config=self.files.site_bytes,
             experiment=self.files.experiment_bytes,
             experiment_sha256=self.experiment_hash,
-            software=_software(),
+            software=software_versions(),
             clock=clock_identity(),
             anchor=utc_anchor(),
             limits=limits_in_force(profiles_of(site, self.provenance)),
@@ -525,18 +523,6 @@ class Composition:
             )
             for chip, stream in zip(self.rig.chips.values(), self.streams[first:], strict=True)
         ]
-
-
-def _software() -> dict[str, str]:
-    """Return the versions that a reader of the session may need to know."""
-    names = ("spikebridge", "numpy", "numba", "msgspec", "cryptography", "pyserial", "pyzmq")
-    versions = {name: importlib.metadata.version(name) for name in names}
-    return {
-        **versions,
-        "sqlite": sqlite3.sqlite_version,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-    }
 
 
 def _nothing() -> None:

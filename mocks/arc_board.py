@@ -18,7 +18,8 @@ from mocks.arc_jobs import ReadTime
 from mocks.arc_ports import PtyPort, TcpPort, TruthPort
 from mocks.arc_runtime import ArcBoard
 from mocks.event_loop import EventLoop
-from mocks.memristor import PRESETS
+from mocks.memristor import PRESETS, MemristorModel
+from mocks.memristor_file import model_from
 from mocks.memristor_noise import NOISE_FULL, NOISE_MILD, NOISE_OFF
 from mocks.memristor_scatter import NO_SCATTER, SCATTER
 
@@ -51,7 +52,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def _board(loop: EventLoop, given: argparse.Namespace) -> ArcBoard:
     crossbar = Crossbar(
-        PRESETS[given.preset],
+        given.model_file or PRESETS[given.preset],
         NOISES[given.noise],
         given.seed,
         (given.n_wordlines, given.n_bitlines),
@@ -133,6 +134,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--n-wordlines", type=_n_lines, default=MAX_LINES)
     add("--n-bitlines", type=_n_lines, default=MAX_LINES)
     add("--preset", choices=sorted(PRESETS), default="B", help="see mocks.memristor")
+    add("--model-file", type=_model, help="constants of a device; instead of a preset")
     add("--noise", choices=sorted(NOISES), default="mild", help="see mocks.memristor_noise")
     add("--scatter", action="store_true", help="no two devices alike; see mocks.memristor_scatter")
     add("--default-ohm", type=_ohm, default=5000.0, help="where nothing else is said")
@@ -154,6 +156,13 @@ def _time_s(text: str) -> float:
     if not (0 <= float(text) <= 60):
         raise argparse.ArgumentTypeError(f"{text} s; use 0 to 60 s")
     return float(text)
+
+
+def _model(text: str) -> MemristorModel:
+    try:
+        return model_from(Path(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _ohm(text: str) -> float:

@@ -20,7 +20,8 @@ from mocks.keithley_2400 import Keithley2400
 from mocks.keithley_2450 import LANGUAGES, Keithley2450
 from mocks.keithley_2600 import Keithley2600
 from mocks.keysight_b2900 import KeysightB2900
-from mocks.memristor import PRESETS
+from mocks.memristor import PRESETS, MemristorModel
+from mocks.memristor_file import model_from
 from mocks.memristor_noise import NOISE_FULL, NOISE_MILD, NOISE_OFF
 from mocks.memristor_scatter import NO_SCATTER, SCATTER
 from mocks.smu_instrument import Instrument
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str]) -> None:
         parser.error("nobody can reach the unit: give --pty or --tcp")
     loop = EventLoop()
     crossbar = Crossbar(
-        PRESETS[given.preset],
+        given.model_file or PRESETS[given.preset],
         NOISES[given.noise],
         given.seed,
         (1, 1),
@@ -133,10 +134,18 @@ def _parser() -> argparse.ArgumentParser:
     add("--tcp", type=process.address, metavar="HOST:PORT", help="serve on a TCP port")
     add("--language", choices=LANGUAGES, default="SCPI", help="what a 2450 is set to")
     add("--preset", choices=sorted(PRESETS), default="B", help="see mocks.memristor")
+    add("--model-file", type=_model, help="constants of a device; instead of a preset")
     add("--noise", choices=sorted(NOISES), default="mild", help="see mocks.memristor_noise")
     add("--scatter", action="store_true", help="not a typical device; see mocks.memristor_scatter")
     add("--ohm", type=_ohm, default=5000.0, help="the device's first resistance")
     return parser
+
+
+def _model(text: str) -> MemristorModel:
+    try:
+        return model_from(Path(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _ohm(text: str) -> float:

@@ -130,14 +130,21 @@ class Board:
         with self._exchange(what) as talk:
             return talk.send(lines)
 
-    def take(self, what: str, n_values: int, deadline_s: float) -> npt.NDArray[np.float64]:
+    def take(
+        self,
+        what: str,
+        n_values: int,
+        deadline_s: float,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> npt.NDArray[np.float64]:
         """Return believable resistances in ohms, `(n_values,)`; what else came is discarded.
 
         Raises `InstrumentTimeoutError` or `InstrumentProtocolError` and leaves DESYNC, or
         `TransportError` and leaves FAILED.
         """
         with self._exchange(what) as talk:
-            data = talk.expect_bytes(n_values * wire.N_BYTES_PER_VALUE, deadline_s)
+            n_bytes = n_values * wire.N_BYTES_PER_VALUE
+            data = talk.expect_bytes(n_bytes, deadline_s, should_stop)
             resistances_ohm = wire.parse_resistances(data)
         self.count(n_readings=n_values)
         return resistances_ohm

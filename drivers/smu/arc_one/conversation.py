@@ -10,6 +10,8 @@ READ_SIZE = 4096
 MAX_DISCARD_BYTES = 65_536
 """A board that still sends after this many bytes will not stop by itself."""
 MAX_LINE_BYTES = 64
+POLL_S = 0.05
+"""How long an answer is waited for before it is asked whether anybody still wants it."""
 
 
 class Conversation:
@@ -57,20 +59,29 @@ class Conversation:
         for line in lines:
             self._push_one(line)
 
-    def expect_bytes(self, n_bytes: int, deadline_s: float) -> bytes:
-        """Return a reply of exactly `n_bytes`.
+    def expect_bytes(
+        self, n_bytes: int, deadline_s: float, should_stop: Callable[[], bool] = lambda: False
+    ) -> bytes:
+        """Return a reply of exactly `n_bytes`; `should_stop` is asked every 50 ms meanwhile.
 
         Raises
         ------
         InstrumentTimeoutError
-            Not all of it came in time; what came is discarded.
+            Not all of it came in time, or it was not waited for; what came is discarded.
         InstrumentProtocolError
             More came with it; all of it is discarded.
         """
         deadline_ns = self._clock_ns() + round(deadline_s * 1e9)
         data = b""
         while len(data) < n_bytes:
-            data += self._next(deadline_ns, data, f"{n_bytes} bytes in {deadline_s:g} s")
+            chunk = self._transport.read(READ_SIZE, min(POLL_S, self._left_s(deadline_ns)))
+            data += chunk
+            is_short = len(data) < n_bytes
+            if is_short and (should_stop() or not (chunk or self._left_s(deadline_ns) > 0)):
+                self.n_bytes_discarded += len(data)
+                raise InstrumentTimeoutError(
+                    f"{len(data)} bytes came, due were {n_bytes} bytes in {deadline_s:g} s"
+                )
         return self._alone(data, n_bytes)
 
     def expect_line(self, deadline_s: float) -> bytes:
@@ -111,9 +122,11 @@ class Conversation:
         self._sleep(self._line_pacing_s)
         return sent_ns
 
+    def _left_s(self, deadline_ns: int) -> float:
+        return max(0.0, (deadline_ns - self._clock_ns()) / 1e9)
+
     def _next(self, deadline_ns: int, so_far: bytes, due: str) -> bytes:
-        left_s = max(0.0, (deadline_ns - self._clock_ns()) / 1e9)
-        chunk = self._transport.read(READ_SIZE, left_s)
+        chunk = self._transport.read(READ_SIZE, self._left_s(deadline_ns))
         if not chunk:
             self.n_bytes_discarded += len(so_far)
             raise InstrumentTimeoutError(f"{len(so_far)} bytes came, due were {due}")

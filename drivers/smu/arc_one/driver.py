@@ -41,6 +41,10 @@ CAPABILITIES = Capabilities(
 )
 
 
+def _never() -> bool:
+    return False
+
+
 class ArcOne:
     """A `SourceMeasureUnit`. One thread owns it; only `make_safe` may come from any thread.
 
@@ -144,8 +148,11 @@ class ArcOne:
             f"{self.settings.max_disagreement:.1%}; check its contacts"
         )
 
-    def read_all(self) -> npt.NDArray[np.float64]:
+    def read_all(self, *, should_stop: Callable[[], bool] = _never) -> npt.NDArray[np.float64]:
         """Measure every device; return ohms, `(n_wordlines, n_bitlines)`.
+
+        `should_stop` is asked every 50 ms while the board sends. If it says yes, board and host
+        are out of step, which the next call cures, and `InstrumentTimeoutError` is raised.
 
         Raises as `read` does; one value outside 100 ohm to 100 Mohm condemns the whole answer,
         because after a lost byte each later value is wrong.
@@ -155,7 +162,8 @@ class ArcOne:
         self._board.catch_up(self._last_good or DeviceAddress(1, 1))
         self._board.send("reading all", wire.read_all_lines(*shape))
         deadline_s = self.settings.reply_deadline_s + n_devices * CELL_DEADLINE_S
-        return self._board.take("reading all", n_devices, deadline_s).reshape(shape)
+        values = self._board.take("reading all", n_devices, deadline_s, should_stop)
+        return values.reshape(shape)
 
     def pulse(self, permit: Permit) -> PulseOutcome:
         """Apply the permitted pulse and read the device after it (job 3).

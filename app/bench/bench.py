@@ -1,0 +1,434 @@
+"""Readings and pulses on one array, each through the Gate, verified and recorded.
+
+Procedures are functions that take a `Bench`; what they may do to a device is decided here and in
+the Gate, never in them.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from app.bench.array_view import ArrayView, DeviceRecord, DeviceState
+from app.bench.points import Point, Progress
+from app.config.site import Device
+from app.core.clock import ClockNs, monotonic_ns
+from app.core.spikes import Provenance
+from app.safety.audit import DeliveryOutcome
+from app.safety.gate import Gate
+from app.safety.requests import Cause, CauseKind, Refusal, Request
+from app.synapse.verify import PulseVerdict, judge_pulse
+from drivers.errors import InstrumentError, SafetyLimitError, TransportError
+from drivers.permit import Permit, PulseDevice
+from drivers.smu.protocol import Capabilities, DeviceAddress, PulseOutcome, Reading
+from drivers.smu.protocol import SourceMeasureUnit as Smu
+
+MAX_TRIES = 10
+"""A permit that grew too old while its audit row was written is asked for again: a busy disk."""
+PACE_MARGIN_NS = 1_000_000
+SECOND_NS = 1_000_000_000
+UP = 1
+DOWN = -1
+_WORD = {UP: "up", DOWN: "down"}
+
+
+class BenchError(Exception):
+    """A procedure cannot go on; the message says why."""
+
+
+class AbortedError(BenchError):
+    """Somebody asked for the end."""
+
+
+class NoReadingError(BenchError):
+    """A device gives no believable reading."""
+
+
+class RefusedError(BenchError):
+    """The Gate does not permit a pulse."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.sentence)
+        self.refusal = refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One pulse and what it did: before, after, expected direction, verdict."""
+
+    action: PulseDevice
+    direction: int
+    """UP or DOWN: where the resistance was expected to go."""
+    before_ohm: float | None
+    after_ohm: float | None
+    verdict: PulseVerdict
+    detail: str
+    outcome: PulseOutcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchSeams:
+    """What a bench is joined to."""
+
+    await_audit: Callable[[int], bool]
+    """Waits until the audit row of a permit is on the disk."""
+    on_reading: Callable[[Reading, str], None] = lambda reading, why: None
+    on_point: Callable[[Point], None] = lambda point: None
+    on_progress: Callable[[Progress], None] = lambda progress: None
+    on_frozen: Callable[[str, str], None] = lambda device, reason: None
+    """Tells the operator."""
+
+
+class Bench:
+    """One source-measure unit and its devices under the Gate. One thread; `abort` from any.
+
+    `devices` are those of the site file, by name: only they can be pulsed. All waiting is done in
+    `wait`, which an abort ends at once; one message to the instrument is the longest thing that an
+    abort waits for.
+    """
+
+    def __init__(
+        self,
+        smu: Smu,
+        devices: Mapping[str, Device],
+        gate: Gate,
+        array: ArrayView,
+        seams: BenchSeams,
+        *,
+        site: str,
+        provenance: Provenance,
+        read_voltage_v: float,
+        min_change: float,
+        clock_ns: ClockNs = monotonic_ns,
+    ) -> None:
+        self.smu = smu
+        self.devices = dict(devices)
+        self.array = array
+        self.points: list[Point] = []
+        self.read_voltage_v = read_voltage_v
+        self.min_change = min_change
+        self.clock_ns = clock_ns
+        self._gate = gate
+        self._seams = seams
+        self._site = site
+        self._provenance = provenance
+        self._abort = threading.Event()
+        self._sent_ns: dict[str, deque[int]] = {name: deque() for name in devices}
+        self._last_ohm: dict[str, float | None] = {}
+        for device in devices.values():
+            self._adopt(device)
+
+    @property
+    def can(self) -> Capabilities:
+        """Get what the instrument does honestly."""
+        return self.smu.capabilities
+
+    def abort(self) -> None:
+        """End the running procedure before its next step. Any thread."""
+        self._abort.set()
+
+    def is_aborted(self) -> bool:
+        """Say whether somebody asked for the end. Any thread."""
+        return self._abort.is_set()
+
+    def wait(self, duration_s: float) -> None:
+        """Wait. Raises `AbortedError` at once when somebody asks for the end."""
+        if self._abort.wait(max(0.0, duration_s)):
+            raise AbortedError("aborted")
+
+    def progress(self, done: int, total: int, text: str) -> None:
+        """Tell how far the procedure is, and let an abort end it."""
+        self._seams.on_progress(Progress(done, total, text))
+        self.wait(0.0)
+
+    def device(self, name: str) -> Device:
+        """Return a device of the site file. Raises `BenchError` for an unknown name."""
+        try:
+            return self.devices[name]
+        except KeyError:
+            known = ", ".join(sorted(self.devices))
+            raise BenchError(
+                f"{self.smu.name}: no device {name!r} in the site file, it has {known}"
+            ) from None
+
+    def record(self, name: str) -> DeviceRecord:
+        """Return what is known of a device."""
+        device = self.device(name)
+        return self.array.at(self.smu.name, device.wordline, device.bitline)
+
+    def read(self, name: str, tag: str = "S", *, agreed: bool = False) -> float:
+        """Return a device's resistance in ohms; `agreed` reads until two readings agree.
+
+        Raises `NoReadingError` if there is no believable one, `TransportError` if the instrument
+        is gone.
+        """
+        self.wait(0.0)
+        device = self.device(name)
+        address = DeviceAddress(device.wordline, device.bitline)
+        try:
+            reading = self.smu.read_agreed(address) if agreed else self.smu.read(address)
+        except TransportError:
+            raise
+        except InstrumentError as exc:
+            self._note(name, None)
+            raise NoReadingError(f"{name}: no believable reading: {exc}") from exc
+        self._seams.on_reading(reading, tag)
+        self._note(name, reading)
+        self.keep(self._reading_point(name, tag, reading))
+        return reading.resistance_ohm
+
+    def pulse(
+        self,
+        name: str,
+        amplitude_v: float,
+        width_s: float,
+        *,
+        tag: str = "P",
+        is_forming: bool = False,
+    ) -> Write:
+        """Apply one pulse and say what it did. A device that did not move is not frozen.
+
+        Raises
+        ------
+        RefusedError
+            The Gate says no.
+        BenchError
+            The driver refuses, or no believable reading was to be had before the pulse.
+        TransportError
+            The instrument is gone.
+        """
+        device = self.device(name)
+        action = PulseDevice(device.wordline, device.bitline, amplitude_v, width_s, is_forming)
+        direction = UP if (amplitude_v > 0) == device.limits.is_positive_raising else DOWN
+        before_ohm = self._last_ohm.get(name)
+        if before_ohm is None:
+            before_ohm = self.read(name, tag, agreed=True)
+        outcome = self._deliver(name, action)
+        after_ohm = self._after(name, outcome, tag)
+        is_up = direction == UP
+        verdict = judge_pulse(before_ohm, after_ohm, is_up, self.min_change)
+        if not outcome.is_confirmed:
+            verdict = PulseVerdict.UNCONFIRMED
+        write = Write(action, direction, before_ohm, after_ohm, verdict, outcome.detail, outcome)
+        self.record(name).n_pulses += 1
+        self.keep(self._pulse_point(name, tag, write))
+        return write
+
+    def write(self, name: str, amplitude_v: float, width_s: float, *, tag: str = "P") -> Write:
+        """Apply one pulse that shall move the device; freeze the direction if it does not.
+
+        Raises as `pulse` does.
+        """
+        write = self.pulse(name, amplitude_v, width_s, tag=tag)
+        limits = self.device(name).limits
+        if write.verdict in (PulseVerdict.UNMOVED, PulseVerdict.WRONG_WAY):
+            self.freeze(name, write.direction, f"{write.verdict} by {amplitude_v:+g} V")
+        elif write.after_ohm is not None and not (
+            limits.window_min_ohm <= write.after_ohm <= limits.window_max_ohm
+        ):
+            self.freeze(name, write.direction, f"left its window: {write.after_ohm:g} ohm")
+            self.record(name).state = DeviceState.OUT_OF_WINDOW
+        return write
+
+    def freeze(self, name: str, direction: int, reason: str) -> None:
+        """Permit no further pulse in a direction, and tell the operator."""
+        device = self.device(name)
+        address = DeviceAddress(device.wordline, device.bitline)
+        self._gate.freeze(self.smu.name, address, direction, reason, self.clock_ns())
+        record = self.record(name)
+        record.frozen = {**record.frozen, _WORD[direction]: reason}
+        self._seams.on_frozen(name, f"frozen {_WORD[direction]}: {reason}")
+
+    def unfreeze(self, name: str, who: str) -> None:
+        """Let a device be pulsed again both ways, by a named person."""
+        device = self.device(name)
+        address = DeviceAddress(device.wordline, device.bitline)
+        for direction in (UP, DOWN):
+            now_ns = self.clock_ns()
+            self._gate.unfreeze(self.smu.name, address, direction, who, now_ns)
+        record = self.record(name)
+        record.frozen = {}
+        record.state = DeviceState.UNKNOWN
+
+    def keep(self, point: Point) -> None:
+        """Add a measurement to the record."""
+        self.points.append(point)
+        self._seams.on_point(point)
+
+    def note_reading(self, reading: Reading, tag: str) -> None:
+        """Keep a reading that a whole-array measurement brought."""
+        self._seams.on_reading(reading, tag)
+        named = [
+            name
+            for name, device in self.devices.items()
+            if DeviceAddress(device.wordline, device.bitline) == reading.device
+        ]
+        if named:
+            self._note(named[0], reading)
+        else:
+            self._note_record(
+                self.array.at(self.smu.name, reading.device.wordline, reading.device.bitline),
+                reading,
+            )
+        record = self.array.at(self.smu.name, reading.device.wordline, reading.device.bitline)
+        self.keep(_point_of(reading, record.name, tag))
+
+    # -- one pulse
+
+    def _deliver(self, name: str, action: PulseDevice) -> PulseOutcome:
+        why = ""
+        for _ in range(MAX_TRIES):
+            permit = self._ask(name, action)
+            self._sent_ns[name].append(self.clock_ns())
+            try:
+                outcome = self._send(permit)
+            except InstrumentError as exc:
+                self._report(permit, DeliveryOutcome.NOT_DELIVERED, str(exc))
+                if isinstance(exc, TransportError):
+                    raise
+                if _is_final(exc):
+                    raise BenchError(str(exc)) from exc
+                # No pulse happened. The Gate wants a new reading before it permits another.
+                why = str(exc)
+                self.read(name, "again")
+                continue
+            self._report(
+                permit,
+                DeliveryOutcome.DELIVERED if outcome.is_confirmed else DeliveryOutcome.UNCONFIRMED,
+                outcome.detail,
+            )
+            return outcome
+        raise BenchError(f"{name}: no pulse in {MAX_TRIES} tries: {why}")
+
+    def _send(self, permit: Permit) -> PulseOutcome:
+        if not self._seams.await_audit(permit.number):
+            raise InstrumentError("its audit row was not on the disk in time")
+        return self.smu.pulse(permit)
+
+    def _ask(self, name: str, action: PulseDevice) -> Permit:
+        self._keep_pace(name)
+        now_ns = self.clock_ns()
+        cause = Cause(
+            kind=CauseKind.OPERATOR,
+            site=self._site,
+            synapse=None,
+            provenance=self._provenance,
+            detail="bench",
+        )
+        request = Request(
+            instrument=self.smu.name,
+            action=action,
+            cause=cause,
+            made_ns=now_ns,
+            age_bound_ns=None,
+            deadline_ns=None,
+        )
+        verdict = self._gate.request(request, now_ns)
+        if isinstance(verdict, Refusal):
+            raise RefusedError(verdict)
+        return verdict
+
+    def _keep_pace(self, name: str) -> None:
+        """Wait until the device's own limits let a pulse through: asking would be refused."""
+        limits, sent_ns = self.device(name).limits, self._sent_ns[name]
+        while True:
+            now_ns = self.clock_ns()
+            while sent_ns and now_ns - sent_ns[0] > SECOND_NS + PACE_MARGIN_NS:
+                sent_ns.popleft()
+            due_ns = now_ns
+            if sent_ns:
+                due_ns = sent_ns[-1] + round(limits.min_interval_s * 1e9) + PACE_MARGIN_NS
+            if len(sent_ns) >= limits.max_per_second:
+                due_ns = max(due_ns, sent_ns[0] + SECOND_NS + PACE_MARGIN_NS)
+            if due_ns <= now_ns:
+                return
+            self.wait((due_ns - now_ns) / 1e9)
+
+    def _report(self, permit: Permit, outcome: DeliveryOutcome, detail: str) -> None:
+        self._gate.record_delivery(permit.number, outcome, detail, self.clock_ns())
+
+    def _after(self, name: str, outcome: PulseOutcome, tag: str) -> float | None:
+        """Return the resistance after a pulse, read again if its own reading is not believable."""
+        if outcome.after is not None:
+            self._seams.on_reading(outcome.after, tag)
+            self._note(name, outcome.after)
+            return outcome.after.resistance_ohm
+        self._last_ohm[name] = None
+        try:
+            return self.read(name, tag, agreed=True)
+        except NoReadingError:
+            return None
+
+    # -- what is known
+
+    def _adopt(self, device: Device) -> None:
+        record = self.array.at(self.smu.name, device.wordline, device.bitline)
+        record.name = device.name
+        record.budget_pulses = device.limits.budget_pulses
+        record.wafer, record.die = device.wafer, device.die
+        for spent in self._gate.snapshot().spent:
+            if (spent.instrument, spent.device) == (self.smu.name, device.name):
+                record.n_pulses = max(record.n_pulses, spent.n_pulses)
+        for word, reason in record.frozen.items():
+            direction = UP if word == _WORD[UP] else DOWN
+            address = DeviceAddress(device.wordline, device.bitline)
+            self._gate.freeze(self.smu.name, address, direction, reason, self.clock_ns())
+
+    def _note(self, name: str, reading: Reading | None) -> None:
+        device = self.device(name)
+        self._last_ohm[name] = None if reading is None else reading.resistance_ohm
+        if reading is None:
+            self.array.note_reading(self.record(name), None, self.read_voltage_v)
+            return
+        self._gate.note_reading(
+            self.smu.name,
+            DeviceAddress(device.wordline, device.bitline),
+            reading.resistance_ohm,
+            reading.time_ns,
+        )
+        self._note_record(self.record(name), reading)
+
+    def _note_record(self, record: DeviceRecord, reading: Reading) -> None:
+        self.array.note_reading(record, reading.resistance_ohm, reading.read_voltage_v)
+
+    def _reading_point(self, name: str, tag: str, reading: Reading) -> Point:
+        return _point_of(reading, name, tag)
+
+    def _pulse_point(self, name: str, tag: str, write: Write) -> Point:
+        outcome = write.outcome
+        return Point(
+            time_ns=outcome.sent_ns,
+            wordline=write.action.wordline,
+            bitline=write.action.bitline,
+            device=name,
+            tag=tag,
+            resistance_ohm=write.after_ohm,
+            read_voltage_v=self.read_voltage_v,
+            amplitude_v=write.action.amplitude_v,
+            width_s=write.action.width_s,
+            before_ohm=write.before_ohm,
+            current_a=outcome.pulse_a,
+            is_limited=outcome.is_limited,
+            verdict=str(write.verdict),
+            detail=write.detail,
+        )
+
+
+def _point_of(reading: Reading, name: str, tag: str) -> Point:
+    return Point(
+        time_ns=reading.time_ns,
+        wordline=reading.device.wordline,
+        bitline=reading.device.bitline,
+        device=name,
+        tag=tag,
+        resistance_ohm=reading.resistance_ohm,
+        read_voltage_v=reading.read_voltage_v,
+        amplitude_v=reading.read_voltage_v,
+        width_s=0.0,
+        is_limited=reading.is_limited,
+    )
+
+
+def _is_final(exc: InstrumentError) -> bool:
+    """Say whether asking again would give the same answer: a limit, not a permit grown old."""
+    return isinstance(exc, SafetyLimitError) and "permit" not in str(exc)

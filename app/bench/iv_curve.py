@@ -1,0 +1,129 @@
+"""Current-voltage curves: out and back, in both polarities, ended where the compliance is reached.
+
+Each step is a pulse of its own, from 0 V and back, with a permit of its own and the current
+measured near its end. "Staircase" puts the steps close together; "pulsed" waits between them.
+"""
+
+import enum
+import math
+from dataclasses import dataclass
+
+from app.bench.bench import Bench, BenchError
+
+MAX_STEPS = 2000
+
+
+class Span(enum.StrEnum):
+    """Which polarities, and which first."""
+
+    BOTH_UP_FIRST = "both"
+    BOTH_DOWN_FIRST = "both-down-first"
+    UP = "up"
+    DOWN = "down"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IvSettings:
+    """What is traced. Voltages are magnitudes."""
+
+    up_v: float
+    down_v: float
+    step_v: float
+    width_s: float
+    pause_s: float = 0.0
+    n_cycles: int = 1
+    span: Span = Span.BOTH_UP_FIRST
+    halts_at_compliance: bool = True
+    """Go back where the compliance is reached."""
+
+
+@dataclass(frozen=True, slots=True)
+class IvPoint:
+    """One step. The voltage is what the instrument measured."""
+
+    cycle: int
+    voltage_v: float
+    current_a: float
+    is_limited: bool
+    after_ohm: float | None
+    """At the read voltage, after the step."""
+
+
+def iv_curve(bench: Bench, name: str, settings: IvSettings) -> list[IvPoint]:
+    """Trace a device's curve.
+
+    Raises
+    ------
+    BenchError
+        The instrument measures no current in a pulse, or the settings make no curve.
+    RefusedError
+        The Gate says no.
+    """
+    if not bench.can.is_measuring_pulses:
+        raise BenchError(
+            f"{bench.smu.name}: a {bench.can.model} measures no current in a pulse, so no curve; "
+            "use a bench unit"
+        )
+    legs = _legs(settings)
+    total = settings.n_cycles * sum(2 * len(leg) - 1 for leg in legs)
+    points: list[IvPoint] = []
+    for cycle in range(settings.n_cycles):
+        for leg in legs:
+            points += _trace(bench, name, settings, cycle, leg, (len(points), total))
+    bench.progress(total, total, f"curve of {name}")
+    return points
+
+
+def _trace(
+    bench: Bench,
+    name: str,
+    settings: IvSettings,
+    cycle: int,
+    outward: list[float],
+    progress: tuple[int, int],
+) -> list[IvPoint]:
+    """Go out and back; a step at the compliance is the turning point."""
+    points: list[IvPoint] = []
+    way = list(outward)
+    back_from = len(outward) - 1
+    i = 0
+    while i < len(way):
+        done, total = progress
+        bench.progress(min(done + i, total), total, f"curve of {name}: {way[i]:+.3g} V")
+        points.append(_step(bench, name, settings, cycle, way[i]))
+        is_turning = points[-1].is_limited and settings.halts_at_compliance
+        if i <= back_from and (is_turning or i == back_from):
+            way = [*way[: i + 1], *reversed(way[:i])]
+            back_from = -1
+        bench.wait(settings.pause_s)
+        i += 1
+    return points
+
+
+def _step(bench: Bench, name: str, settings: IvSettings, cycle: int, level_v: float) -> IvPoint:
+    write = bench.pulse(name, level_v, settings.width_s, tag="CT")
+    outcome = write.outcome
+    if outcome.pulse_v is None or outcome.pulse_a is None:
+        raise BenchError(f"{name}: step of {level_v:+g} V was not confirmed: {write.detail}")
+    is_limited = bool(outcome.is_limited)
+    return IvPoint(cycle, outcome.pulse_v, outcome.pulse_a, is_limited, write.after_ohm)
+
+
+def _legs(settings: IvSettings) -> list[list[float]]:
+    wanted = {
+        Span.BOTH_UP_FIRST: (settings.up_v, -settings.down_v),
+        Span.BOTH_DOWN_FIRST: (-settings.down_v, settings.up_v),
+        Span.UP: (settings.up_v,),
+        Span.DOWN: (-settings.down_v,),
+    }[settings.span]
+    return [_levels(settings.step_v, end_v) for end_v in wanted]
+
+
+def _levels(step_v: float, end_v: float) -> list[float]:
+    """Return the levels from one step to the end, with its sign."""
+    if not (0 < step_v <= abs(end_v) and abs(end_v) / step_v <= MAX_STEPS):
+        raise BenchError(
+            f"curve to {end_v:g} V in steps of {step_v:g} V; allowed are 1 to {MAX_STEPS} steps"
+        )
+    n = math.floor(abs(end_v) / step_v + 1e-6)
+    return [math.copysign(step_v * (k + 1), end_v) for k in range(n)]
