@@ -19,7 +19,10 @@ MIN_PULSES = 8
 MIN_MOVED = 4
 MOVED = 0.005
 """Relative change from which on a pulse says something of the law."""
-_N_STEPS = 60
+_N_FIRST_STEPS = 5
+_N_FINALISTS = 4
+"""Every beginning goes a few steps; the best of them go on to the end."""
+_N_STEPS = 80
 _THRESHOLDS = (0.3, 0.5, 0.65, 0.8, 0.92)
 _SLOPES_V = (0.08, 0.2, 0.45)
 _BOUNDS = (1.15, 1.6, 2.5)
@@ -59,14 +62,13 @@ def _fit_branch(pulses: Responses, word: str) -> Branch:
             f"fit: {len(pulses)} {word} pulses, {n_moved} of which moved the device; needed are "
             f"{MIN_PULSES} and {MIN_MOVED}: measure a map with more amplitudes or widths"
         )
-    best: tuple[float, Floats] | None = None
-    for begin in _beginnings(pulses):
-        cost, end = _descend(begin, pulses)
-        if best is None or cost < best[0]:
-            best = cost, end
-    if best is None or not math.isfinite(best[0]):
+    tried = [_descend(begin, pulses, _N_FIRST_STEPS) for begin in _beginnings(pulses)]
+    tried.sort(key=lambda found: found[0])
+    ended = [_descend(vector, pulses, _N_STEPS) for _, vector in tried[:_N_FINALISTS]]
+    cost, vector = min(ended, key=lambda found: found[0], default=(math.inf, np.zeros(4)))
+    if not math.isfinite(cost):
         raise BenchError(f"fit: the {word} pulses lead to no constants")
-    return _branch(best[1], pulses)
+    return _branch(vector, pulses)
 
 
 def _beginnings(pulses: Responses) -> list[Floats]:
@@ -98,12 +100,12 @@ def _rate_for(vector: Floats, pulses: Responses) -> float | None:
     return float(np.median(rates))
 
 
-def _descend(vector: Floats, pulses: Responses) -> tuple[float, Floats]:
+def _descend(vector: Floats, pulses: Responses, n_steps: int) -> tuple[float, Floats]:
     """Go downhill from a beginning; return (sum of squares, vector)."""
     damping = 1e-2
     residuals = _residuals(vector, pulses)
     cost = float(residuals @ residuals)
-    for _ in range(_N_STEPS):
+    for _ in range(n_steps):
         jacobian = _jacobian(vector, residuals, pulses)
         normal = jacobian.T @ jacobian
         step = np.linalg.lstsq(

@@ -146,11 +146,10 @@ def _only(site: Site, name: str | None) -> Site:
 
 
 def _boot(driver: SourceMeasureUnit) -> None:
-    """Switch the output off before anything else; a driver made safe must be opened again."""
+    """Switch the output off before anything else; then open, which takes back that it was shut."""
+    report = driver.make_safe()
+    log.info("boot: %s: %s (%s)", report.instrument, report.state.value, report.detail)
     try:
-        driver.open()
-        report = driver.make_safe()
-        log.info("boot: %s: %s (%s)", report.instrument, report.state.value, report.detail)
         driver.open()
     except InstrumentError as exc:
         raise BenchError(f"{driver.name}: does not answer: {exc}") from exc

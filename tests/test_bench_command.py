@@ -1,0 +1,169 @@
+"""`spikebridge bench` as its user runs it: simulated instruments, files, exit codes."""
+
+import json
+import os
+import re
+import select
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.bench.arc_csv import read_session
+from app.bench.programming import ProgramSettings, program
+from app.bench.session import open_bench
+from app.cli import main
+from app.safety.audit import AuditRow, verify_chain
+
+LIMIT_S = 40.0
+SITE = """
+schema_version = 1
+site = "lab"
+limits_override = "limits.toml"
+[[operators]]
+name = "me"
+[[smus]]
+driver = "arc_one"
+name = "arc1"
+port = "/dev/ttyACM0"
+read_voltage_v = 0.5
+n_wordlines = 4
+n_bitlines = 4
+line_pacing_s = 0.0
+mock = { seed = 3, initial = "1,1=5000" }
+[[smus.devices]]
+name = "a"
+wordline = 1
+bitline = 1
+[[smus]]
+driver = "keithley_2600"
+name = "smu1"
+resource = "TCPIP::127.0.0.1::1::SOCKET"
+read_voltage_v = 0.5
+compliance_a = 1e-3
+[[smus.devices]]
+name = "cell"
+wordline = 1
+bitline = 1
+wafer = "W7"
+"""
+LOOSER = {"max_read_v": 0.5, "max_per_second": 1000, "max_compliance_a": 1e-3}
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    entries = [
+        f'[[overrides]]\ninstrument = "{smu}"\ndevice = "{device}"\nlimit = "{limit}"\n'
+        f'value = {value}\nname = "me"\nreason = "simulated"\nexpires = 2099-12-31\n'
+        "mock_only = true\n"
+        for smu, device in (("arc1", "a"), ("smu1", "cell"))
+        for limit, value in LOOSER.items()
+    ]
+    head = 'schema_version = 1\nsite = "lab"\n'
+    (tmp_path / "limits.toml").write_text(head + "".join(entries), encoding="utf-8")
+    path = tmp_path / "site.toml"
+    path.write_text(SITE, encoding="utf-8")
+    return path
+
+
+def bench(site: Path, *arguments: str) -> int:
+    return main(["bench", str(site), "--mock", "--out", str(site.parent / "out"), *arguments])
+
+
+def test_curve_then_program_then_the_array_view(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = site.parent / "out"
+    assert bench(site, "--smu", "smu1", "iv", "cell", "--up", "0.6", "--down", "0.4") == 0
+    rows = read_session(out / "bench-iv.csv")
+    assert len([row for row in rows if row.width_s > 0]) == 11 + 7
+    assert (out / "bench-iv.png").read_bytes().startswith(b"\x89PNG")
+    assert bench(site, "--smu", "smu1", "--json", "program", "cell", "--target", "6000") == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert result["results"][0]["reason"] == "reached"
+    assert bench(site, "array") == 0
+    shown = capsys.readouterr().out
+    assert "smu1 cell (1, 1) W7 working" in shown
+    n_pulses = 18 + result["results"][0]["n_writes"]
+    (n_counted,) = re.findall(r"(\d+) of 1000000 pulses", shown)
+    assert int(n_counted) >= n_pulses  # both sessions count, and permits that came too late
+    audited = 0
+    for session in (site.parent / "sessions").iterdir():
+        connection = sqlite3.connect(session / "events.sqlite")
+        columns = ", ".join(AuditRow.__slots__)
+        rows_of = connection.execute(f"SELECT {columns} FROM audit ORDER BY rowid").fetchall()
+        connection.close()
+        audited += sum(row[7] == "permit" for row in rows_of)
+        assert verify_chain(AuditRow(*row) for row in rows_of) is None
+        assert json.loads((session / "session.json").read_text())["state"] == "closed"
+        assert len((session / "bench-points.jsonl").read_text().splitlines()) > 5
+    assert audited >= n_pulses
+
+
+def test_whole_array(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench(site, "--smu", "arc1", "read", "--all") == 0
+    assert "16 devices, median 5" in capsys.readouterr().out
+
+
+def test_a_device_that_does_not_move_is_frozen_until_somebody_unfreezes_it(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pulse = ("--smu", "smu1", "pulse", "cell", "--width", "1e-4", "--volts")
+    assert bench(site, *pulse, "0.8") == 1
+    assert "unmoved" in capsys.readouterr().out
+    assert bench(site, *pulse, "1.5") == 1
+    assert "frozen: unmoved by +0.8 V" in capsys.readouterr().err
+    assert bench(site, "--smu", "smu1", "--who", "me", "unfreeze", "cell") == 0
+    assert bench(site, *pulse, "1.5") == 0
+    assert "expected up: moved" in capsys.readouterr().out
+
+
+def test_refusals_are_sentences(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", str(site), "--mock", "read"]) == 2
+    assert "name one source-measure unit with --smu: arc1, smu1" in capsys.readouterr().err
+    assert bench(site, "--smu", "smu1", "form", "cell") == 1
+    assert "is not armed" in capsys.readouterr().err
+
+
+def test_a_notebook_needs_five_lines(site: Path) -> None:
+    with open_bench(site, smu="smu1", is_mock=True, who="me", reason="first look") as opened:
+        done = program(opened, "cell", ProgramSettings(target_ohm=5500))
+    assert abs(done.error) <= 0.02
+
+
+def test_an_abort_leaves_in_order_and_keeps_what_was_measured(site: Path) -> None:
+    command = [sys.executable, "-m", "app.cli", "bench", str(site), "--mock", "--smu", "smu1"]
+    command += ["--out", str(site.parent / "out"), "retention", "cell", "--seconds", "3600"]
+    process = subprocess.Popen(
+        [*command, "--interval", "0.05"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    try:
+        points = _await_points(site.parent / "sessions")
+        process.send_signal(signal.SIGTERM)
+        text, _ = process.communicate(timeout=LIMIT_S)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 1
+    assert "aborted; what was measured is kept" in text
+    n_kept = len(read_session(site.parent / "out" / "bench-retention.csv"))
+    assert n_kept == len(points.read_text().splitlines()) >= 2
+    assert json.loads((points.parent / "session.json").read_text())["state"] == "closed"
+
+
+def _await_points(sessions: Path) -> Path:
+    """Return the file of points once there are two in it."""
+    waited_s = 0.0
+    while waited_s < LIMIT_S:
+        for path in sessions.glob("*/bench-points.jsonl"):
+            if len(path.read_text().splitlines()) >= 2:
+                return path
+        select.select([], [], [], 0.05)
+        waited_s += 0.05
+    raise AssertionError("nothing was measured")
