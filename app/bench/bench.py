@@ -365,7 +365,7 @@ class Bench:
         record = self.array.at(self.smu.name, device.wordline, device.bitline)
         record.name = device.name
         record.budget_pulses = device.limits.budget_pulses
-        record.wafer, record.die = device.wafer, device.die
+        record.wafer, record.die = device.wafer or "", device.die or ""
         for spent in self._gate.snapshot().spent:
             if (spent.instrument, spent.device) == (self.smu.name, device.name):
                 record.n_pulses = max(record.n_pulses, spent.n_pulses)

@@ -195,9 +195,6 @@ class Device(_Section, frozen=True, kw_only=True):
     name: Name
     wordline: Line
     bitline: Line
-    wafer: str = ""
-    die: str = ""
-    """Where the device comes from, for the array view."""
     limits: DeviceLimits = DeviceLimits()
     wafer: Text | None = None
     die: Text | None = None
