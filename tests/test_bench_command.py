@@ -99,7 +99,7 @@ def test_curve_then_program_then_the_array_view(
         audited += sum(row[7] == "permit" for row in rows_of)
         assert verify_chain(AuditRow(*row) for row in rows_of) is None
         assert json.loads((session / "session.json").read_text())["state"] == "closed"
-        assert len((session / "bench-points.jsonl").read_text().splitlines()) > 5
+        assert len((session / "bench-points.jsonl").read_text().splitlines()) >= 3
     assert audited >= n_pulses
 
 
