@@ -14,6 +14,7 @@ from app.engine.ledger import Ledger
 from app.engine.own_events import OwnStream
 from app.engine.reception import PspReception
 from app.engine.site_links import SiteLinks
+from app.engine.stop_relay import StopRelay
 from app.engine.watch import leases_of
 from app.recording.event_log import EventLog
 from app.safety.gate import Gate
@@ -68,6 +69,7 @@ class EngineReceiver:
             gate=gate,
             reception=PspReception((), {}, {}, {}, lambda _site, _why: None),
             submit=self._submit,
+            stops=StopRelay(new_mark=lambda: 1),
             on_peer_stop=lambda _site: None,
             clock_ns=monotonic_ns,
         )
