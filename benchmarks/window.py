@@ -6,17 +6,21 @@ alike. pyqtgraph's curve and image get their data ready made: only what they do 
 Goals are held against processor time, which says what a frame costs also on a busy machine.
 """
 
+import argparse
 import os
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 import pyqtgraph as pg
+import window_engine
+import window_views
 from PyQt6.QtWidgets import QApplication, QWidget
 from report import Goal, Row, parser, publish
 
@@ -274,9 +278,18 @@ def run(*, is_quick: bool) -> tuple[list[Row], list[Goal]]:
 
 
 def main() -> int:
-    options = parser("What a frame of the operator's window costs").parse_args()
-    rows, goals = run(is_quick=options.quick)
-    title = f"frames of {SIZE[0]} x {SIZE[1]}, {WINDOW_S:g} s of traces"
+    made = parser(__doc__ or "")
+    made.add_argument("--engine", action="store_true", help="what the window costs an engine")
+    made.add_argument("--attach", type=Path, help=argparse.SUPPRESS)
+    options = made.parse_args()
+    if options.attach is not None:
+        return window_views.main(options.attach)
+    if options.engine:
+        rows, goals = window_engine.run(is_quick=options.quick)
+        title = "an engine with and without a window"
+    else:
+        rows, goals = run(is_quick=options.quick)
+        title = f"frames of {SIZE[0]} x {SIZE[1]}, {WINDOW_S:g} s of traces"
     return publish(rows, goals, as_json=options.json, title=title)
 
 
