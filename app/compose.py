@@ -39,6 +39,7 @@ from app.engine.ledger import Ledger
 from app.engine.own_events import OwnStream
 from app.engine.past_doses import tell_past
 from app.engine.peer_rights import psp_rights
+from app.engine.raw_faults import RawFaults
 from app.engine.reception import PspReception
 from app.engine.showing import Showing
 from app.engine.site_links import SiteLinks
@@ -62,6 +63,7 @@ from app.recording.raw_writer import RawWriter
 from app.recording.received import last_seqs_of_site
 from app.recording.recovery import Recovery, recover_all
 from app.recording.session import Session, create_session
+from app.recording.session_log import SessionLog
 from app.recording.software import software_versions
 from app.safety.actuator_worker import ActuatorWorker
 from app.safety.audit import DeliveryOutcome
@@ -155,7 +157,9 @@ class Composition:
         self._make_streams()
         self._make_links(last_seqs)
         self._make_network()
-        raw_writer = self._raw_writer() if amplifier is not None else None
+        raw_writer = (
+            None if amplifier is None else self._raw_writer(amplifier.stream_format.sample_rate_hz)
+        )
         return EngineParts(
             site=site,
             experiment=self.files.experiment,
@@ -164,6 +168,7 @@ class Composition:
             feed=self.showing.feed,
             clock_ns=monotonic_ns,
             event_log=self.event_log,
+            session_log=SessionLog(self.session.folder, on_failure=self.engine.failed),
             ledger=self.ledger,
             gate=self.gate,
             bridge=self.bridge,
@@ -274,18 +279,18 @@ class Composition:
     def _gate_input(self, kind: str, body: Mapping[str, object], now_ns: int) -> None:
         self.input_log.record(f"gate {kind}", msgspec.msgpack.encode(body), now_ns)
 
-    def _raw_writer(self) -> RawWriter:
+    def _raw_writer(self, sample_rate_hz: float) -> RawWriter:
+        recording = self.files.site.recording
+        faults = RawFaults(self.ledger, self.gate, self.links.publish_gate_state, monotonic_ns)
         return RawWriter(
             self.session.node_folder(),
-            on_failure=self._raw_failed,
+            on_failure=faults.failed,
             record=self.ledger.raw_recording,
             release_reserve=self.session.release_reserve,
+            on_warning=faults.warned,
+            ring_s=recording.ring_s,
+            n_pretrigger=round(recording.pretrigger_s * sample_rate_hz),
         )
-
-    def _raw_failed(self, name: str, exc: BaseException) -> None:
-        """Raw data stopped, which is shown; the experiment and its event log go on."""
-        log.error("%s: %s", name, exc)
-        self.ledger.note("engine", f"{name}: {exc}")
 
     # --- what moves things --------------------------------------------------------------------
 
@@ -491,6 +496,8 @@ class Composition:
     def _block(self, raw_writer: RawWriter | None, block: SampleBlock) -> None:
         if raw_writer is not None:
             raw_writer.offer(block)
+            if raw_writer.is_pressed:
+                return  # pictures are given up before samples are
         self.showing.block(block)
 
     def _mapping(self, instrument: str, mapping: ClockMapping) -> None:

@@ -83,9 +83,9 @@ def run_engine(
         except (RecordingError, OSError) as exc:
             _say(str(exc))
             return ExitCode.FAILED
-        handler = FeedLogHandler(parts.feed, monotonic_ns)
-        logging.getLogger().addHandler(handler)
-        stack.callback(logging.getLogger().removeHandler, handler)
+        for handler in (FeedLogHandler(parts.feed, monotonic_ns), parts.session_log.handler):
+            logging.getLogger().addHandler(handler)
+            stack.callback(logging.getLogger().removeHandler, handler)
         return _run(engine, parts, files, heartbeat_fd, network)
 
 
@@ -122,6 +122,7 @@ def _run(
         _lease_sources(parts, commands),
         _health(engine),
         beat=Heartbeat(heartbeat_fd).beat,
+        anchor=parts.ledger.utc,
         clock_ns=monotonic_ns,
         on_failure=engine.failed,
     )

@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from app.config.about import About, Culture
 from app.config.limits import ChipLimits, DeviceLimits, StimulationLimits
+from app.config.recording import Recording
 from app.config.units import (
     Count,
     Fraction,
@@ -329,6 +330,7 @@ class Site(_Section, frozen=True, kw_only=True):
     """Console socket, lock and addresses: short-lived files of this machine."""
     session_folder: str = "sessions"
     is_recording_raw: bool = False
+    recording: Recording = Recording()
     limits_override: str | None = None
     """File in which somebody signs for limits looser than their defaults."""
     alert_command: tuple[str, ...] = ()

@@ -26,6 +26,7 @@ from app.recording.errors import RecordingError
 from app.recording.event_log import EventLog
 from app.recording.raw_writer import RawWriter
 from app.recording.session import Session
+from app.recording.session_log import SessionLog
 from app.safety.actuator_worker import ActuatorWorker
 from app.safety.gate import Gate
 from app.safety.make_safe import CanMakeSafe, make_all_safe
@@ -54,6 +55,7 @@ class EngineParts:
     """What consoles are shown live."""
     clock_ns: ClockNs
     event_log: EventLog
+    session_log: SessionLog
     ledger: Ledger
     gate: Gate
     bridge: Bridge | None
@@ -171,7 +173,8 @@ class Engine:
         if parts.raw_writer is None or parts.stream_format is None:
             raise RecordingError(f"site {parts.site.site} has no amplifier to record")
         if is_on:
-            parts.raw_writer.start_recording(parts.stream_format)
+            planned_s = parts.site.recording.planned_s
+            parts.raw_writer.start_recording(parts.stream_format, planned_s)
         else:
             parts.raw_writer.stop_recording()
 
@@ -263,7 +266,8 @@ class Engine:
         parts.ledger.utc()
         if parts.alerter is not None:
             self._end([parts.alerter], JOIN_LIMIT_S + 2 * ALERT_LIMIT_S)
-        self._end([w for w in (parts.raw_writer, parts.event_log) if w is not None])
+        records = (parts.raw_writer, parts.event_log, parts.session_log)
+        self._end([w for w in records if w is not None])
         parts.session.close(utc_anchor())
         if any(report.state is SafeState.FAILED for report in reports):
             return ExitCode.UNSAFE
@@ -277,6 +281,7 @@ class Engine:
     def _sinks_first(self) -> list[Worker]:
         parts = self._parts()
         order: list[Worker | None] = [
+            parts.session_log,
             parts.event_log,
             parts.alerter,
             parts.raw_writer,

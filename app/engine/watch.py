@@ -15,6 +15,8 @@ AMPLIFIER_LIMIT_NS = 500_000_000
 EVENT_LOG_LIMIT_NS = 1_000_000_000
 CONSOLE_LIMIT_NS = 2_000_000_000
 LINK_LIMIT_NS = 400_000_000
+ANCHOR_INTERVAL_NS = 600 * 1_000_000_000
+"""How often site time is held against UTC for the record."""
 
 IsAlive = Callable[[int], bool]
 """Takes the time now; says whether what it watches has moved lately."""
@@ -34,7 +36,8 @@ def leases_of(has_amplifier: bool, peers: tuple[str, ...]) -> list[Lease]:
 class Watch(Worker):
     """Renews a lease for as long as its source is alive, ticks the Gate, proves health.
 
-    `beat` is called about once a second, only if every source in `health` is alive.
+    `beat` is called about once a second, only if every source in `health` is alive; `anchor` every
+    ten minutes.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class Watch(Worker):
         health: Mapping[str, IsAlive],
         *,
         beat: Callable[[], None],
+        anchor: Callable[[], None],
         clock_ns: ClockNs,
         on_failure: OnFailure,
     ) -> None:
@@ -53,7 +57,9 @@ class Watch(Worker):
         self._health = dict(health)
         self._beat = beat
         self._clock_ns = clock_ns
+        self._anchor = anchor
         self._next_beat_ns = 0
+        self._next_anchor_ns = clock_ns() + ANCHOR_INTERVAL_NS
 
     def step(self) -> None:
         """Look at everything once."""
@@ -65,4 +71,7 @@ class Watch(Worker):
         if now_ns >= self._next_beat_ns and all(h(now_ns) for h in self._health.values()):
             self._next_beat_ns = now_ns + 1_000_000_000
             self._beat()
+        if now_ns >= self._next_anchor_ns:
+            self._next_anchor_ns = now_ns + ANCHOR_INTERVAL_NS
+            self._anchor()
         self.stop_requested.wait(INTERVAL_S)
