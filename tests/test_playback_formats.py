@@ -199,6 +199,31 @@ def test_a_maxwell_file_is_found_among_the_many_formats_of_its_name(tmp_path: Pa
         open_recording(path)
 
 
+def test_a_multi_channel_systems_file_is_known_by_what_is_in_it(tmp_path: Path) -> None:
+    """Layout: Multi Channel Systems, HDF5 protocol; 24-bit counts of 59.6 nV."""
+    h5py = pytest.importorskip("h5py")
+    pytest.importorskip("spikeinterface.extractors")
+    samples = spiking(n_channels=2).samples[:N_ROWS].astype(np.int32) * 7
+    info = np.zeros(
+        2, [("ChannelID", "<i4"), ("Label", "S8"), ("Unit", "S8"), ("Exponent", "<i4"),
+            ("ADZero", "<i4"), ("Tick", "<i8"), ("ConversionFactor", "<i8")]
+    )  # fmt: skip
+    info["ChannelID"], info["Label"], info["Unit"] = (1, 2), (b"A1", b"A2"), b"V"
+    info["Exponent"], info["Tick"], info["ConversionFactor"] = -12, 50, 59_605
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        stream = file.create_group("Data/Recording_0/AnalogStream/Stream_0")
+        stream["ChannelData"] = samples.T
+        stream["ChannelDataTimeStamps"] = np.array([[0, 0, N_ROWS - 1]])
+        stream["InfoChannel"] = info
+    recording = open_recording(path)
+    assert recording.stream_format.channel_names == ("Ch1", "Ch2")
+    assert recording.stream_format.sample_rate_hz == pytest.approx(RATE_HZ)
+    step_uv = recording.stream_format.microvolts_per_count
+    found_uv = recording.samples[0:N_ROWS] * step_uv
+    assert found_uv == pytest.approx(samples * 0.059605, abs=step_uv / 2 + 1e-6)
+
+
 def test_a_damaged_intan_file_is_named(tmp_path: Path) -> None:
     pytest.importorskip("neo")
     (tmp_path / "a.rhd").write_bytes(bytes(64))

@@ -82,7 +82,7 @@ def _is_mcs(path: Path) -> bool:
         import h5py  # noqa: PLC0415 - comes with the extra
 
         with h5py.File(path, "r") as file:
-            return "McsHdf5ProtocolVersion" in file.attrs
+            return "Data/Recording_0/AnalogStream" in file
     except (ImportError, OSError):
         return False
 
