@@ -43,7 +43,14 @@ STEP_UV = 0.195
 SPIKES_PER_S = 8.0
 RING_S = 2
 LEGS = ("tls", "tcp")
-STAGES = {"tls": "decoded, over TLS", "tcp": "decoded, over TCP"}
+STAGES = {
+    "block read": "due -> block read",
+    "detected": "due -> detected",
+    "tls": "due -> decoded, TLS",
+    "tcp": "due -> decoded, TCP",
+    "tls own": "read -> decoded, TLS",
+    "tcp own": "read -> decoded, TCP",
+}
 SETTLE_S = 2.5
 """Until the detector knows its noise and the sample clock its mapping; not measured."""
 LIMIT_S = 20.0
@@ -192,6 +199,8 @@ class Sender:
         self.n_sent = dict.fromkeys(LEGS, 0)
         self.detected_ns: list[int] = []
         """From due to the batch in hand."""
+        self.read_ns: dict[str, list[int]] = {leg: [] for leg in LEGS}
+        """From due to read, of the blocks whose batch took each leg."""
 
     def take(self, batch: SpikeBatch) -> None:
         """Send one batch; its completeness says when its block was due."""
@@ -199,6 +208,7 @@ class Sender:
             return
         self.detected_ns.append(monotonic_ns() - self._amplifier.due_ns)
         leg = LEGS[self._n_batches % 2]
+        self.read_ns[leg].append(self._amplifier.woken_ns[-1])
         self._n_batches += 1
         self.n_sent[leg] += 1
         stamped = replace(batch, complete_until_ns=self._amplifier.due_ns)
@@ -236,7 +246,15 @@ def measure(n_channels: int, duration_s: float, folder: Path) -> tuple[dict[str,
     n_missing = sum(sender.n_sent[leg] - len(delays[leg]) for leg in LEGS)
     n_settle = round(SETTLE_S * RATE_HZ / BLOCK_ROWS)
     here = {"block read": amplifier.woken_ns[n_settle:], "detected": sender.detected_ns}
-    return here | delays, n_missing
+    own = {f"{leg} own": less(delays[leg], sender.read_ns[leg]) for leg in LEGS}
+    return here | delays | own, n_missing
+
+
+def less(whole_ns: list[int], read_ns: list[int]) -> list[int]:
+    """Return what is left without the host's own delay before the block was read."""
+    if len(whole_ns) != len(read_ns):
+        return []  # some are missing, and which ones is not known
+    return [whole - read for whole, read in zip(whole_ns, read_ns, strict=True)]
 
 
 def run(amplifier: PacedAmplifier, sender: Sender) -> None:
@@ -277,7 +295,7 @@ def rows_of(n_channels: int, delays: dict[str, list[int]]) -> list[Row]:
         rows.append(
             {
                 "n_channels": n_channels,
-                "due until": STAGES.get(stage, stage),
+                "stage": STAGES[stage],
                 "n": len(delay_ns),
                 "p50_us": float(p50),
                 "p99_us": float(p99),
