@@ -2,12 +2,15 @@
 
 import numpy as np
 import pytest
+from feed_maker import column_ns, feed_format, spikes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.console.feed import NEURON_EVENT, Span, SpanKind
 from app.gui.drawing.histogram_views import IntervalHistogram, StimulusHistogram
 from app.gui.drawing.interval_counts import INTERVAL_EDGES_S, IntervalCounts, StimulusCounts
-from app.gui.drawing.palette import LIGHT
+from app.gui.drawing.palette import DARK, LIGHT
+from app.gui.drawing.spike_histograms import SpikeHistograms
 
 MS = 1_000_000
 
@@ -96,3 +99,47 @@ def test_widgets_show_their_counts_and_begin_anew(kind, qtbot):
     assert widget.curve.getData()[1].max() == pytest.approx(expected[1])
     widget.reset_button.click()
     assert widget.curve.getData()[1].max() == 0
+
+
+def test_both_histograms_count_what_is_selected_and_nothing_else(qtbot):
+    both = SpikeHistograms()
+    qtbot.addWidget(both)
+    with qtbot.waitExposed(both):
+        both.show()
+    both.set_format(feed_format())
+    both.add_spikes(spikes([1, 2], [3, 3]))
+    both.select_channel(3)
+    both.add_spikes(spikes([100, 110, 120, 130], [3, 4, 3, 3]))
+    both.add_span(Span(SpanKind.STIMULUS, column_ns(95), column_ns(97)))
+    both.set_now(column_ns(2000))
+    both.refresh()
+    assert both.intervals.title.text().startswith("A-003: 2 intervals")
+    assert both.around_stimuli.title.text() == "A-003: 1 stimuli"
+    assert both.around_stimuli.counts.counts.sum() == 3
+    both.select_channel(3)  # again: nothing begins anew
+    assert both.intervals.counts.n_intervals == 2
+
+
+@pytest.mark.parametrize(
+    ("gap", "n_intervals"),
+    [
+        (Span(SpanKind.GAP, 0, 1, site="zurich"), 2),
+        (Span(SpanKind.GAP, 0, 1), 3),
+        (Span(SpanKind.ARTEFACT, 0, 1, site="zurich"), 3),
+    ],
+)
+def test_a_gap_of_the_selected_neurons_site_parts_its_intervals(qtbot, gap, n_intervals):
+    both = SpikeHistograms(LIGHT)
+    qtbot.addWidget(both)
+    both.set_format(feed_format())
+    both.select_neuron(7)
+    events = np.zeros(2, NEURON_EVENT)
+    events["neuron"] = 7
+    for begin in (0, 100):
+        events["time_ns"] = ns(begin, begin + 10)
+        both.add_events(events)
+        both.add_span(gap)
+    both.set_colours(DARK)
+    assert both.intervals.counts.n_intervals == n_intervals
+    both.set_format(feed_format())
+    assert both.intervals.title.text() == "Select an electrode or a neuron"

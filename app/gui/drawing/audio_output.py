@@ -5,6 +5,8 @@ from typing import Protocol
 from app.gui.drawing.spike_sound import SOUND_RATE_HZ
 
 N_BYTES_PER_SAMPLE = 2
+BUFFER_S = 0.25
+"""It is filled ten times a second."""
 
 
 class NoSoundError(Exception):
@@ -55,6 +57,7 @@ def open_audio_output() -> AudioOutput:
 class _QtOutput:
     def __init__(self, sink: "QtMultimedia.QAudioSink") -> None:  # type: ignore[name-defined] # noqa: F821
         self._sink = sink
+        sink.setBufferSize(round(BUFFER_S * SOUND_RATE_HZ) * N_BYTES_PER_SAMPLE)
         self._device = sink.start()
         if self._device is None:
             raise NoSoundError(f"the sound device does not start: {sink.error().name}")

@@ -15,6 +15,8 @@ from app.gui.drawing.interval_counts import (
 from app.gui.drawing.palette import DARK, Palette
 from app.gui.drawing.plot_colours import new_plot, paint_plot
 
+NOTHING_SELECTED = "Select an electrode or a neuron"
+
 
 class _Histogram(QWidget):
     """A step curve with a line of text above and a button that begins anew."""
@@ -26,7 +28,7 @@ class _Histogram(QWidget):
         plot.addItem(self.curve)
         self.mark = pg.InfiniteLine(angle=90)
         plot.addItem(self.mark)
-        self.title = QLabel("Select an electrode or a neuron")
+        self.title = QLabel(NOTHING_SELECTED)
         self.reset_button = QPushButton("Begin anew")
         self.reset_button.setToolTip("forget what was counted; nothing recorded is touched")
         self.reset_button.clicked.connect(self.reset)
@@ -51,8 +53,10 @@ class _Histogram(QWidget):
         self.mark.setPen(pen)
 
     def set_source(self, name: str) -> None:
-        """Count for another electrode or neuron from now on."""
+        """Count for another electrode or neuron from now on; an empty name: for none."""
         self._name = name
+        if not name:
+            self.title.setText(NOTHING_SELECTED)
         self.reset()
 
     def reset(self) -> None:
@@ -63,9 +67,13 @@ class _Histogram(QWidget):
 
     def refresh(self) -> None:
         """Draw what changed; a few times a second is enough."""
-        if self._is_changed and self.isVisible() and self._name:
-            self._redraw()
+        if self._is_changed and self.isVisible():
             self._is_changed = False
+            self._redraw()
+
+    def _say(self, text: str) -> None:
+        if self._name:
+            self.title.setText(f"{self._name}: {text}")
 
     def _clear(self) -> None:
         raise NotImplementedError
@@ -108,9 +116,7 @@ class IntervalHistogram(_Histogram):
         self.curve.setData(np.log10(INTERVAL_EDGES_S), counts.counts, stepMode="center")
         self.plot.setYRange(0, max(1, int(counts.counts.max())), padding=0.05)
         share = 100 * counts.n_refractory / max(1, counts.n_intervals)
-        self.title.setText(
-            f"{self._name}: {counts.n_intervals} intervals, {share:.1f} % below 2 ms"
-        )
+        self._say(f"{counts.n_intervals} intervals, {share:.1f} % below 2 ms")
 
 
 class StimulusHistogram(_Histogram):
@@ -148,4 +154,4 @@ class StimulusHistogram(_Histogram):
         rate_hz = np.nan_to_num(self.counts.rate_hz)
         self.curve.setData(self.counts.edges_s * 1e3, rate_hz, stepMode="center")
         self.plot.setYRange(0, max(1.0, float(rate_hz.max())), padding=0.05)
-        self.title.setText(f"{self._name}: {self.counts.n_stimuli} stimuli")
+        self._say(f"{self.counts.n_stimuli} stimuli")

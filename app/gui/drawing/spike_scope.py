@@ -7,6 +7,7 @@ from PyQt6.QtGui import QColor, QPen
 from PyQt6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from app.console.feed import ChannelStates, FeedFormat, Snippets
+from app.gui.drawing.audio_monitor import AudioMonitor
 from app.gui.drawing.calm_combo_box import CalmComboBox
 from app.gui.drawing.palette import DARK, Palette
 from app.gui.drawing.plot_colours import new_plot, paint_plot
@@ -63,6 +64,7 @@ class SpikeScope(QWidget):
         self.scale_choice.setCurrentIndex(SCALES_UV.index(100.0))
         self.n_choice = self._combo([(f"{n} newest", n) for n in N_SHOWN], "snippets shown")
         self.n_choice.setCurrentIndex(N_SHOWN.index(50))
+        self.audio = AudioMonitor()
         self.title, self.answer = QLabel("Select an electrode"), QLabel()
         self.answer.setWordWrap(True)
         self._arrange()
@@ -92,6 +94,7 @@ class SpikeScope(QWidget):
         column.addWidget(self.plot, 1)
         column.addLayout(bottom)
         column.addWidget(self.answer)
+        column.addWidget(self.audio)
 
     def _connect(self) -> None:
         self.line.sigDragged.connect(self._drag)
@@ -106,6 +109,7 @@ class SpikeScope(QWidget):
         """Begin with a source."""
         self._format, self._states, self._channel = feed_format, None, None
         self._store.clear()
+        self.audio.set_format(feed_format)
         self.title.setText("Select an electrode")
         self._forget_asked("")
 
@@ -115,12 +119,14 @@ class SpikeScope(QWidget):
             return
         if channel != self._channel:
             self._channel = channel
+            self.audio.select_channel(channel)
             self._store.clear()
             self._forget_asked("")
         self._redraw()
 
     def add_snippets(self, snippets: Snippets) -> None:
         """Take snippets; those of other electrodes are passed over."""
+        self.audio.add_snippets(snippets)
         is_ours = snippets.records["channel"] == self._channel
         if self._channel is not None and is_ours.any():
             self._store.add(snippets.samples_uv[is_ours], snippets.n_before)
@@ -151,7 +157,8 @@ class SpikeScope(QWidget):
         self._show_threshold()
 
     def refresh(self) -> None:
-        """Draw new snippets; ten times a second is enough."""
+        """Draw new snippets and go on sounding; ten times a second is enough."""
+        self.audio.refresh()
         if self.isVisible() and self._store.n_total != self._n_drawn:
             self._redraw()
 

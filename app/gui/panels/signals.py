@@ -17,6 +17,7 @@ from app.console.messages import Reply
 from app.gui.drawing.palette import DARK, LIGHT, Palette
 from app.gui.drawing.raster_view import RasterView
 from app.gui.drawing.rate_map import RateMap
+from app.gui.drawing.spike_histograms import SpikeHistograms
 from app.gui.drawing.spike_scope import SpikeScope
 from app.gui.drawing.threshold_request import ThresholdRequest
 from app.gui.drawing.trace_view import TraceView
@@ -61,12 +62,21 @@ class SignalPanels:
             "The last spikes of one electrode, one above the other. Drag the line to move the "
             "threshold that makes a deflection a spike.",
         )
+        self.histograms = _named(
+            SpikeHistograms(palette),
+            "Intervals",
+            "Left: the times between the spikes of the electrode or neuron that is selected. "
+            "Right: how often it fires before and after this site's stimuli.",
+        )
         self.amplifier_widgets: tuple[QWidget, ...] = (self.traces, self.rates, self.scope)
-        self.widgets: tuple[QWidget, ...] = (self.traces, self.raster, self.rates, self.scope)
+        self.widgets: tuple[QWidget, ...] = (
+            self.traces, self.raster, self.rates, self.scope, self.histograms,
+        )  # fmt: skip
         self._format: FeedFormat | None = None
         self._n_frames = 0
         for view in (self.traces, self.raster, self.rates):
             view.channel_selected.connect(self.select_channel)
+        self.raster.neuron_selected.connect(self.histograms.select_neuron)
         self.scope.threshold_requested.connect(self._ask_threshold)
         self.traces.settings_changed.connect(self._ask_columns)
         link.attached.connect(self._ask_columns)
@@ -76,6 +86,7 @@ class SignalPanels:
         self.traces.canvas.select(channel)
         self.rates.select_channel(channel)
         self.scope.select_channel(channel)
+        self.histograms.select_channel(channel)
 
     def take(self, arrival: object) -> None:
         """Hand on one feed item; nothing is drawn yet."""
@@ -85,13 +96,16 @@ class SignalPanels:
             case SpikeMarks():
                 self.traces.add_spikes(arrival.records)
                 self.raster.add_spikes(arrival.records)
+                self.histograms.add_spikes(arrival.records)
             case NeuronEvents():
                 self.raster.add_events(arrival.records)
+                self.histograms.add_events(arrival.records)
             case Snippets():
                 self.scope.add_snippets(arrival)
             case Span():
                 self.traces.add_span(arrival)
                 self.raster.add_span(arrival)
+                self.histograms.add_span(arrival)
             case ChannelStates():
                 for view in (self.traces, self.rates, self.scope):
                     view.set_states(arrival)
@@ -104,19 +118,21 @@ class SignalPanels:
         now_ns = self._link.site_now_ns
         if now_ns is not None:
             self.raster.set_now(now_ns - FEED_DELAY_NS)
+            self.histograms.set_now(now_ns - FEED_DELAY_NS)
         self.traces.refresh()
         self.raster.refresh()
         if self._n_frames % FRAMES_PER_SCOPE == 0:
             self.scope.refresh()
+            self.histograms.refresh()
 
     def set_theme(self, theme: Theme) -> None:
         """Take other colours."""
-        for view in (self.traces, self.raster, self.rates, self.scope):
+        for view in (self.traces, self.raster, self.rates, self.scope, self.histograms):
             view.set_colours(_palette(theme))
 
     def _begin(self, feed_format: FeedFormat) -> None:
         self._format = feed_format
-        for view in (self.traces, self.raster, self.rates, self.scope):
+        for view in (self.traces, self.raster, self.rates, self.scope, self.histograms):
             view.set_format(feed_format)
         if feed_format.channel_names:
             self.select_channel(0)
@@ -141,7 +157,7 @@ class SignalPanels:
         if reply.is_ok:
             self.scope.show_applied()
         else:
-            self.scope.show_refusal(f"refused: {reply.error}")
+            self.scope.show_refusal(reply.error)
 
 
 def _named(view: Any, title: str, explanation: str) -> Any:
