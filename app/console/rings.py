@@ -46,5 +46,7 @@ class RecordRing:
             n = min(self._end - start, n_max)
             index = start % capacity
             n_first = min(n, capacity - index)
-            rows = np.concatenate((self._rows[index : index + n_first], self._rows[: n - n_first]))
+            rows = np.empty((n, *self._rows.shape[1:]), self._rows.dtype)
+            rows[:n_first] = self._rows[index : index + n_first]
+            rows[n_first:] = self._rows[: n - n_first]
             return rows, start + n, start - position

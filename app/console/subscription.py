@@ -1,20 +1,15 @@
 """One console's place in the live feed: what it gets next, and what it has missed."""
 
-from dataclasses import replace
-from itertools import pairwise
-
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
-from app.console.feed import Missed, NeuronEvents, Snippets, Span, SpanKind, SpikeMarks
-from app.console.feed_wire import columns_per_body, encode_items, envelope_head
-from app.console.live_feed import LiveFeed, TimeOf
+from app.console.column_reader import ColumnReader
+from app.console.feed import Missed, NeuronEvents, Snippets, Span, SpikeMarks
+from app.console.feed_wire import encode_items
+from app.console.live_feed import LiveFeed
 from app.core.frames import MAX_BODY_BYTES, Frame, FrameType, encode_frame
-from app.core.signal_view import ColumnMark, EnvelopePair
 
-PEGGED_SHARE = 0.5
 MAX_ROWS = 8192
+MAX_SNIPPETS = 512
 MAX_HAPPENINGS = 128
 
 
@@ -27,8 +22,9 @@ class Subscription:
 
     def __init__(self, feed: LiveFeed, *, has_traces: bool) -> None:
         self._feed = feed
-        self._has_traces = has_traces
-        self._column = 0 if feed.envelopes is None else feed.envelopes.n_published
+        self._columns: ColumnReader | None = None
+        if has_traces and feed.envelopes is not None:
+            self._columns = ColumnReader(feed.envelopes, feed.format.microvolts_per_count)
         self.is_filtered = True
         """Whether traces are shown as detection sees them, or as they came."""
         self._spikes = feed.spikes.end
@@ -41,101 +37,72 @@ class Subscription:
 
     def frames(self) -> list[bytes]:
         """Return the frames that the console has not had, the oldest first."""
+        feed = self._feed
         bodies: list[bytes] = []
         if not self._is_greeted:
             self._is_greeted = True
-            bodies += encode_items(self._feed.format)
-        missed = self._samples(bodies)
-        states = self._feed.channel_states
-        if states is not None and states is not self._states:
-            self._states = states
-            bodies += encode_items(states)
-        spans, self._spans, _ = self._feed.spans.read(self._spans, MAX_HAPPENINGS)
-        for span in spans:
-            bodies += encode_items(span)  # type: ignore[arg-type]
+            bodies += encode_items(feed.format)
+        n_columns = self._take_columns(bodies)
+        n_spikes, n_events = self._take_spikes(bodies), self._take_events(bodies)
+        n_snippets = self._take_snippets(bodies)
+        if feed.channel_states is not self._states:
+            self._states = feed.channel_states
+            if feed.channel_states is not None:
+                bodies += encode_items(feed.channel_states)
+        if feed.spans.end != self._spans:
+            spans, self._spans, _ = feed.spans.read(self._spans, MAX_HAPPENINGS)
+            for span in spans:
+                if isinstance(span, Span):
+                    bodies += encode_items(span)
         frames = [encode_frame(Frame(FrameType.FEED, body)) for body in bodies]
-        n_log_lines = self._happened(frames)
-        missed = replace(missed, n_log_lines=n_log_lines)
-        if missed != Missed():
+        n_log_lines = self._take_happenings(frames)
+        if n_columns or n_spikes or n_events or n_snippets or n_log_lines:
+            missed = Missed(n_columns, n_spikes, n_events, n_snippets, n_log_lines=n_log_lines)
             frames += [encode_frame(Frame(FrameType.FEED, b)) for b in encode_items(missed)]
         return frames
 
-    def _samples(self, bodies: list[bytes]) -> Missed:
-        feed = self._feed
-        n_columns = self._envelope(bodies) if self._has_traces else 0
-        spikes, self._spikes, n_spikes = feed.spikes.read(self._spikes, MAX_ROWS)
-        if len(spikes):
-            bodies += encode_items(SpikeMarks(spikes))
-        events, self._events, n_events = feed.events.read(self._events, MAX_ROWS)
-        if len(events):
-            bodies += encode_items(NeuronEvents(events))
-        n_snippets = 0
-        if feed.snippets is not None:
-            start = self._snippets
-            marks, self._snippets, n_snippets = feed.snippet_marks.read(start, 512)
-            samples, _, _ = feed.snippets.read(start, 512)
-            if len(marks) == len(samples) and len(marks):
-                bodies += encode_items(Snippets(marks, samples, feed.n_before_spike))
-        return Missed(
-            n_columns=n_columns, n_spikes=n_spikes, n_events=n_events, n_snippets=n_snippets
-        )
-
-    def _envelope(self, bodies: list[bytes]) -> int:
-        """Add the columns since the last call; return how many were lost before them."""
-        ring, time_of = self._feed.envelopes, self._feed.time_of
-        if ring is None or time_of is None:
+    def _take_columns(self, bodies: list[bytes]) -> int:
+        time_of = self._feed.time_of
+        if self._columns is None or time_of is None:
             return 0
-        pair = ring.take_pair(self._column, is_filtered=self.is_filtered)
-        self._column = pair.next_column
-        length = ring.n_samples_per_column
-        first_samples = pair.extents[:, 0]
-        # A column that a gap has cut is not shown: half of it would look like all of it.
-        is_whole = (pair.extents[:, 1] == length) & (first_samples % length == 0)
-        counts = np.rint(pair.values_uv / np.float32(self._feed.format.microvolts_per_count))
-        counts = np.clip(np.nan_to_num(counts, copy=False), -32768, 32767).astype("<i2")
-        step = columns_per_body(counts.shape[2])
-        for start, stop in _runs(is_whole, first_samples, length):
-            for at in range(start, stop, step):
-                part = slice(at, min(stop, at + step))
-                first = int(first_samples[at])
-                head = envelope_head(
-                    counts.shape[2], length, first, time_of(first), is_filtered=self.is_filtered
-                )
-                bodies.append(head + counts[part].tobytes())
-        self._artefacts(bodies, pair, length, time_of)
-        return pair.n_missed
+        columns, n_missed = self._columns.bodies(time_of, is_filtered=self.is_filtered)
+        bodies += columns
+        return n_missed
 
-    def _artefacts(
-        self, bodies: list[bytes], pair: EnvelopePair, length: int, time_of: TimeOf
-    ) -> None:
-        """Shade where most of the channels were at the amplifier's rail."""
-        is_pegged = (pair.marks & ColumnMark.SATURATED).astype(bool).mean(axis=1) > PEGGED_SHARE
-        for start, stop in _runs(is_pegged, pair.extents[:, 0], length):
-            from_ns = time_of(int(pair.extents[start, 0]))
-            to_ns = time_of(int(pair.extents[stop - 1].sum()))
-            span = Span(SpanKind.ARTEFACT, from_ns, to_ns, text="saturated")
-            bodies += encode_items(span)
+    def _take_spikes(self, bodies: list[bytes]) -> int:
+        if self._feed.spikes.end == self._spikes:
+            return 0
+        spikes, self._spikes, n_missed = self._feed.spikes.read(self._spikes, MAX_ROWS)
+        bodies += encode_items(SpikeMarks(spikes))
+        return n_missed
 
-    def _happened(self, frames: list[bytes]) -> int:
+    def _take_events(self, bodies: list[bytes]) -> int:
+        if self._feed.events.end == self._events:
+            return 0
+        events, self._events, n_missed = self._feed.events.read(self._events, MAX_ROWS)
+        bodies += encode_items(NeuronEvents(events))
+        return n_missed
+
+    def _take_snippets(self, bodies: list[bytes]) -> int:
+        feed, start = self._feed, self._snippets
+        if feed.snippets is None or feed.snippet_marks.end == start:
+            return 0
+        # The marks are written last: what they name is in the other ring.
+        marks, self._snippets, n_missed = feed.snippet_marks.read(start, MAX_SNIPPETS)
+        samples, _, _ = feed.snippets.read(self._snippets - len(marks), len(marks))
+        if len(samples) == len(marks):
+            bodies += encode_items(Snippets(marks, samples, feed.n_before_spike))
+        return n_missed
+
+    def _take_happenings(self, frames: list[bytes]) -> int:
+        if self._feed.happenings.end == self._happenings:
+            return 0
         read = self._feed.happenings.read(self._happenings, MAX_HAPPENINGS)
-        happenings, self._happenings, n_lost = read
-        if happenings:
+        happenings, self._happenings, n_missed = read
+        body = msgspec.json.encode(happenings)
+        while len(body) > MAX_BODY_BYTES:
+            happenings = happenings[1:]
+            n_missed += 1
             body = msgspec.json.encode(happenings)
-            while len(body) > MAX_BODY_BYTES:
-                happenings = happenings[1:]
-                n_lost += 1
-                body = msgspec.json.encode(happenings)
-            frames.append(encode_frame(Frame(FrameType.EVENT, body)))
-        return n_lost
-
-
-def _runs(
-    is_in: npt.NDArray[np.bool_], first_samples: npt.NDArray[np.int64], length: int
-) -> list[tuple[int, int]]:
-    """Return [start, stop) of each gapless run of columns that are in."""
-    indices = np.flatnonzero(is_in)
-    if not len(indices):
-        return []
-    is_cut = (np.diff(indices) != 1) | (np.diff(first_samples[indices]) != length)
-    starts = np.concatenate(([0], np.flatnonzero(is_cut) + 1, [len(indices)]))
-    return [(int(indices[a]), int(indices[b - 1]) + 1) for a, b in pairwise(starts)]
+        frames.append(encode_frame(Frame(FrameType.EVENT, body)))
+        return n_missed

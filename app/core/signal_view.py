@@ -75,19 +75,6 @@ class EnvelopeColumns:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class EnvelopePair:
-    """As `EnvelopeColumns`, of one kind of signal; the arrays are the caller's own."""
-
-    next_column: int
-    n_missed: int
-    extents: npt.NDArray[np.int64]
-    """`(n_columns, 2)`: first sample and number of samples."""
-    values_uv: npt.NDArray[np.float32]
-    """`(n_columns, 2, n_channels)`: lowest and highest."""
-    marks: npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class SpikeDetails:
     """What is known of spikes once their troughs have passed; the events themselves went before.
 
@@ -162,10 +149,10 @@ class EnvelopeRing:
         A reader begins with `n_published`, and goes on with each answer's `next_column`.
         """
         end = self._n_published
-        first = min(max(from_column, self._oldest()), end)
+        first = min(max(from_column, self.oldest), end)
         rows = np.arange(first, end) % self._n_columns
         values, marks, extents = self.values[rows], self.marks[rows], self.extents[rows]
-        n_overtaken = min(max(0, self._oldest() - first), end - first)
+        n_overtaken = min(max(0, self.oldest - first), end - first)
         first += n_overtaken
         return EnvelopeColumns(
             n_samples_per_column=self.n_samples_per_column,
@@ -180,23 +167,12 @@ class EnvelopeRing:
             marks=marks[n_overtaken:],
         )
 
-    def take_pair(self, from_column: int, *, is_filtered: bool) -> EnvelopePair:
-        """Return lows and highs alone, filtered or raw; a third of the work of `take`."""
-        end = self._n_published
-        first = min(max(from_column, self._oldest()), end)
-        rows = np.arange(first, end) % self._n_columns
-        pair = self.values[rows, :2] if is_filtered else self.values[rows, 2:]
-        marks, extents = self.marks[rows], self.extents[rows]
-        n_overtaken = min(max(0, self._oldest() - first), end - first)
-        first += n_overtaken
-        return EnvelopePair(
-            next_column=first + len(rows) - n_overtaken,
-            n_missed=max(0, first - from_column),
-            extents=extents[n_overtaken:],
-            values_uv=pair[n_overtaken:],
-            marks=marks[n_overtaken:],
-        )
-
-    def _oldest(self) -> int:
-        """Return the oldest column that the writer cannot be overwriting just now."""
+    @property
+    def oldest(self) -> int:
+        """Get the oldest column that the writer cannot be overwriting just now."""
         return max(0, self._n_published - self._n_readable)
+
+    @property
+    def n_readable(self) -> int:
+        """Get how many columns can be read at most."""
+        return self._n_readable

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.bridge.events import GapDeclared, LinkEvent, OffsetKnown, SpikesReceived
+from app.console.column_kernel import warm_up
 from app.console.feed import FEED_SNIPPET, FEED_SPIKE, NEURON_EVENT, Span, SpanKind
 from app.console.happenings import LogLine
 from app.console.live_feed import LiveFeed
@@ -47,6 +48,7 @@ class Showing:
 
     def watch_detection(self, acquisition: Acquisition) -> None:
         """Show what this amplifier's detection makes of its channels; before anything runs."""
+        warm_up()
         self.feed.set_envelopes(acquisition.envelopes)
         view = ChannelView(
             lambda: acquisition.detector_status, self.feed.show_channels, self._clock_ns
