@@ -63,7 +63,7 @@ def time_verified(lab: Bench, n_cycles: int) -> list[float]:
     took_s = []
     for k in range(n_cycles):
         began_s = time.perf_counter()
-        lab.pulse("d", 1.2 if k % 2 else -1.2, 1e-6)
+        lab.apply("d", 1.2 if k % 2 else -1.2, 1e-6)
         took_s.append(time.perf_counter() - began_s)
     return took_s
 

@@ -56,7 +56,7 @@ def ramp(lab: Bench, name: str, target_ohm: float) -> tuple[int, float]:
         for amplitude_v, width_s in itertools.product(RAMP_V, RAMP_WIDTHS_S):
             if abs(now_ohm / target_ohm - 1) <= TOLERANCE:
                 return n_writes, now_ohm / target_ohm - 1
-            now_ohm = lab.pulse(name, sign * amplitude_v, width_s).after_ohm or math.nan
+            now_ohm = lab.apply(name, sign * amplitude_v, width_s).after_ohm or math.nan
             n_writes += 1
             if sign * (now_ohm - target_ohm) > 0 and abs(now_ohm / target_ohm - 1) > TOLERANCE:
                 break

@@ -40,11 +40,11 @@ class TestWrites:
         assert rig.bench.write("a", 0.9, 1e-4).verdict is PulseVerdict.UNMOVED
         assert rig.told == [("a", "frozen up: unmoved by +0.9 V")]
         with pytest.raises(RefusedError) as caught:
-            rig.bench.pulse("a", 1.5, 1e-4)
+            rig.bench.apply("a", 1.5, 1e-4)
         assert caught.value.refusal.reason is RefusalReason.FROZEN
-        rig.bench.pulse("a", -1.5, 1e-4)  # the other way is not
+        rig.bench.apply("a", -1.5, 1e-4)  # the other way is not
         rig.bench.unfreeze("a", "somebody")
-        rig.bench.pulse("a", 1.5, 1e-4)
+        rig.bench.apply("a", 1.5, 1e-4)
 
     def test_a_device_that_moves_wrongly_is_frozen(self, tmp_path):
         rig = BenchRig(tmp_path, limits=limits(is_positive_raising=False))
@@ -60,7 +60,7 @@ class TestWrites:
     def test_an_unconfirmed_pulse_is_never_sent_again(self, rig):
         rig.bench.read("a")
         rig.smu.n_bad_readings = 1
-        write = rig.bench.pulse("a", 1.5, 1e-4)
+        write = rig.bench.apply("a", 1.5, 1e-4)
         assert write.verdict is PulseVerdict.UNCONFIRMED
         assert write.after_ohm == pytest.approx(rig.true_ohm("a"), rel=0.01)  # read again
         assert rig.smu.crossbar.n_pulses == 1
@@ -68,30 +68,30 @@ class TestWrites:
 
     def test_without_its_audit_row_no_pulse_leaves(self, rig):
         rig.is_audit_written = lambda number: number > 2
-        rig.bench.pulse("a", 1.5, 1e-4)
+        rig.bench.apply("a", 1.5, 1e-4)
         assert rig.smu.crossbar.n_pulses == 1
         verdicts = [row.verdict for row in rig.audit]
         assert verdicts == ["permit", "not delivered"] * 2 + ["permit", "delivered"]
         rig.is_audit_written = lambda number: False
         with pytest.raises(BenchError, match="no pulse in 10 tries"):
-            rig.bench.pulse("a", 1.5, 1e-4)
+            rig.bench.apply("a", 1.5, 1e-4)
         assert rig.smu.crossbar.n_pulses == 1
 
     def test_it_waits_for_the_device_s_own_pace(self, tmp_path):
         rig = BenchRig(tmp_path, limits=limits(max_per_second=3, min_interval_s=0.05))
         began_ns = rig.clock.now_ns
         for k in range(7):
-            rig.bench.pulse("a", 1.5 if k % 2 else -1.5, 1e-4)
+            rig.bench.apply("a", 1.5 if k % 2 else -1.5, 1e-4)
         assert (rig.clock.now_ns - began_ns) / 1e9 > 2.0
         assert not [row for row in rig.audit if row.verdict == "refusal"]
 
     def test_what_the_gate_refuses_is_not_sent(self, rig):
         for amplitude_v, width_s in ((2.1, 1e-4), (math.nan, 1e-4), (1.5, 1.0), (0.0, 1e-4)):
             with pytest.raises(RefusedError):
-                rig.bench.pulse("a", amplitude_v, width_s)
+                rig.bench.apply("a", amplitude_v, width_s)
         rig.gate.disarm("test", "done", rig.clock.now_ns)
         with pytest.raises(RefusedError):
-            rig.bench.pulse("a", 1.5, 1e-4)
+            rig.bench.apply("a", 1.5, 1e-4)
         assert rig.smu.crossbar.n_pulses == 0
 
     def test_an_unknown_device_is_named(self, rig):
@@ -101,7 +101,7 @@ class TestWrites:
 
 class TestArrayView:
     def test_it_is_kept_over_sessions(self, rig, tmp_path):
-        rig.bench.pulse("a", 1.5, 1e-4)
+        rig.bench.apply("a", 1.5, 1e-4)
         rig.bench.freeze("b", UP, "for a reason")
         rig.bench.array.save()
         again = BenchRig(tmp_path)
@@ -111,7 +111,7 @@ class TestArrayView:
         assert record.budget_pulses == 1_000_000
         assert record.state is DeviceState.WORKING
         with pytest.raises(RefusedError, match="for a reason"):
-            again.bench.pulse("b", 1.5, 1e-4)
+            again.bench.apply("b", 1.5, 1e-4)
 
     def test_a_damaged_file_is_refused_by_name(self, tmp_path):
         path = tmp_path / "x.json"

@@ -13,7 +13,11 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PERMIT_MAKER = "app/safety/gate.py"
-DELIVERERS = {"app/safety/actuator_worker.py", "app/synapse/device_worker.py"}
+DELIVERERS = {
+    "app/bench/bench.py",
+    "app/safety/actuator_worker.py",
+    "app/synapse/device_worker.py",
+}
 JOINERS = {"app/compose.py"}
 """Hands a driver's method to the worker that delivers, and calls none itself."""
 
@@ -73,7 +77,7 @@ def test_only_the_gate_makes_permits() -> None:
     assert makers == {PERMIT_MAKER}
 
 
-def test_only_the_two_workers_deliver() -> None:
+def test_only_the_bench_and_two_workers_deliver() -> None:
     """A driver's delivery is called nowhere else, and handed on only where parts are joined."""
     deliveries = public_deliveries()
     for place, tree in trees("app"):

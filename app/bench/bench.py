@@ -177,7 +177,7 @@ class Bench:
         self.keep(self._reading_point(name, tag, reading))
         return reading.resistance_ohm
 
-    def pulse(
+    def apply(
         self,
         name: str,
         amplitude_v: float,
@@ -217,9 +217,9 @@ class Bench:
     def write(self, name: str, amplitude_v: float, width_s: float, *, tag: str = "P") -> Write:
         """Apply one pulse that shall move the device; freeze the direction if it does not.
 
-        Raises as `pulse` does.
+        Raises as `apply` does.
         """
-        write = self.pulse(name, amplitude_v, width_s, tag=tag)
+        write = self.apply(name, amplitude_v, width_s, tag=tag)
         limits = self.device(name).limits
         if write.verdict in (PulseVerdict.UNMOVED, PulseVerdict.WRONG_WAY):
             self.freeze(name, write.direction, f"{write.verdict} by {amplitude_v:+g} V")

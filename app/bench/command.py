@@ -114,11 +114,11 @@ def _read(session: OpenBench, arguments: argparse.Namespace, out: Path) -> Resul
 
 def _pulse(session: OpenBench, arguments: argparse.Namespace, out: Path) -> Result:
     bench, (name,) = session.bench, arguments.devices
-    apply = bench.pulse if arguments.explore else bench.write
+    act = bench.apply if arguments.explore else bench.write
     lines, is_well = [], True
     for i in range(arguments.times):
         bench.progress(i, arguments.times, f"pulsing {name}")
-        write = apply(name, arguments.volts, arguments.width)
+        write = act(name, arguments.volts, arguments.width)
         word = "up" if write.direction > 0 else "down"
         lines.append(
             f"{name}: {arguments.volts:+g} V {arguments.width:g} s: {_ohm(write.before_ohm)} -> "

@@ -52,7 +52,7 @@ def endurance(
         for level_v, found in ((up_v, high), (-up_v, low)):
             write: Write | None = None
             for _ in range(n_per_half):
-                write = bench.pulse(name, level_v, width_s, tag="EN")
+                write = bench.apply(name, level_v, width_s, tag="EN")
             if write is not None and write.after_ohm is not None:
                 found.append(write.after_ohm)
         if low and high and abs(high[-1] - low[-1]) < bench.min_change * low[-1]:
@@ -98,7 +98,7 @@ def pulse_map(
     found = []
     for i, (amplitude_v, width_s) in enumerate(wanted):
         bench.progress(i, len(wanted), f"response of {name}: {amplitude_v:+g} V, {width_s:g} s")
-        write = bench.pulse(name, amplitude_v, width_s, tag="MAP")
+        write = bench.apply(name, amplitude_v, width_s, tag="MAP")
         if write.before_ohm is None or write.after_ohm is None:
             continue
         found.append(Response(amplitude_v, width_s, write.before_ohm, write.after_ohm))
@@ -158,7 +158,7 @@ def forming(
             level_v = settings.start_v + i * settings.step_v
             level_v = -level_v if settings.is_negative else level_v
             bench.progress(i, n, f"forming {name}: {level_v:+g} V")
-            write = bench.pulse(name, level_v, settings.width_s, tag="FF", is_forming=True)
+            write = bench.apply(name, level_v, settings.width_s, tag="FF", is_forming=True)
             n_pulses, after_ohm = n_pulses + 1, write.after_ohm
             if _is_formed(before_ohm, after_ohm, settings):
                 outcome = "formed"

@@ -101,7 +101,7 @@ def _trace(
 
 
 def _step(bench: Bench, name: str, settings: IvSettings, cycle: int, level_v: float) -> IvPoint:
-    write = bench.pulse(name, level_v, settings.width_s, tag="CT")
+    write = bench.apply(name, level_v, settings.width_s, tag="CT")
     outcome = write.outcome
     if outcome.pulse_v is None or outcome.pulse_a is None:
         raise BenchError(f"{name}: step of {level_v:+g} V was not confirmed: {write.detail}")

@@ -263,7 +263,7 @@ class _Run:
             self._settings.max_writes,
             f"{self._name}: {now_ohm:.0f} ohm, target {self._settings.target_ohm:.0f} ohm",
         )
-        write = self._bench.pulse(
+        write = self._bench.apply(
             self._name, magnitude_v if is_positive else -magnitude_v, width_s, tag="CTS"
         )
         self._n_writes += 1
