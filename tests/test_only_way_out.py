@@ -94,7 +94,7 @@ def test_only_the_bench_and_two_workers_deliver() -> None:
 
 def is_driver(value: ast.expr) -> bool:
     """Say whether this is no plain setting: a synapse's and a pattern's pulse are values."""
-    return ast.unparse(value).split(".")[-1] not in {"synapse", "pattern", "self"}
+    return ast.unparse(value).split(".")[-1] not in {"synapse", "pattern", "original", "self"}
 
 
 @pytest.mark.parametrize("name", sorted(driver_methods()))
