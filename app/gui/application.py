@@ -15,6 +15,7 @@ from PyQt6.QtWidgets import QApplication
 
 from app.console.attachment import EnginePlace
 from app.exit_codes import ExitCode
+from app.gui.drawing.warm_up import warm_up
 from app.gui.engine_link import EngineLink
 from app.gui.engines import StartedEngines
 from app.gui.main_window import MainWindow
@@ -30,6 +31,7 @@ def run_window(
     """Show a window onto these engines until it is closed or a signal ends it."""
     application = QApplication.instance() or QApplication(["spikebridge"])
     settings = window_settings(settings_file())
+    warm_up()
     links = [EngineLink(place) for place in places]
     window = MainWindow(links, names, settings, is_own_engine=engines.has_own)
     with faults_shown(window.show_fault), ended_by_signals(window.close_unasked):
