@@ -180,9 +180,8 @@ def _add_detect(commands: "_Subparsers[argparse.ArgumentParser]") -> None:
     add("--threshold-sigma", type=_positive, metavar="K", help="default 5")
     add("--polarity", choices=("neg", "pos", "both"), help="default neg")
     add("--band", type=_positive, nargs=2, metavar=("LOW", "HIGH"), help="band-pass edges in Hz")
-    add(
-        "--cold-start", action="store_true", help="as live: nothing before the noise is known (1 s)"
-    )
+    add("--common-reference", action="store_true", help="subtract the channels' median")
+    add("--cold-start", action="store_true", help="as live: no spikes before the noise is known")
     add("--reader", default="", metavar="NAME", help="SpikeInterface's name of the format")
     add("--raw", action="store_true", help="int16 rows, no header; needs the next three")
     add("--rate", type=_positive, metavar="HZ")

@@ -14,6 +14,7 @@ from app.config.electrode_map import read_positions_um
 from app.config.load import ConfigError, load_site
 from app.core.detector import Detector
 from app.core.detector_settings import DetectorSettings
+from app.engine.wiring import detector_settings
 from app.exit_codes import ExitCode
 from drivers.mea.protocol import SampleBlock, StreamFormat
 
@@ -97,6 +98,43 @@ def test_nothing_rests_on_a_bad_channel() -> None:
     assert not check_site(site)
 
 
+def test_detection_that_cannot_be_is_a_conflict() -> None:
+    site = load_site(CHAIN / "padova.toml")
+    amplifier = site.amplifiers[0]
+    good, bad = amplifier.channels[:2]
+    detection = msgspec.structs.replace(
+        amplifier.detection,
+        threshold_uv={good: 50.0, bad: 60.0, "Z-999": 70.0},
+        band_low_hz=6000.0,
+        band_high_hz=300.0,
+    )
+    changed = msgspec.structs.replace(amplifier, detection=detection, bad_channels=(bad,))
+    text = " ".join(check_site(msgspec.structs.replace(site, amplifiers=(changed,))))
+    assert "band 6000 to 300 Hz, its edges must rise" in text
+    assert f"a fixed threshold for channel {bad}, which is in bad_channels" in text
+    assert "a fixed threshold for channel Z-999, which is not in channels" in text
+    assert f"channel {good}" not in text
+
+
+def test_what_the_site_says_reaches_the_detector() -> None:
+    amplifier = load_site(CHAIN / "padova.toml").amplifiers[0]
+    detection = msgspec.structs.replace(
+        amplifier.detection,
+        n_poles_per_edge=2,
+        has_common_reference=True,
+        threshold_uv={"A-000": 50.0},
+        saturation_uv=5000.0,
+        max_rate_hz=200.0,
+        coincidence_fraction=0.5,
+    )
+    settings = detector_settings(msgspec.structs.replace(amplifier, detection=detection), 60)
+    for name in msgspec.structs.asdict(detection):
+        if hasattr(settings, name):
+            assert getattr(settings, name) == getattr(detection, name), name
+    assert settings.has_common_reference
+    assert settings.n_poles_per_edge == 2
+
+
 def test_a_bad_channel_is_not_searched_and_counts_in_no_veto() -> None:
     names = tuple(f"CH{c}" for c in range(8))
     settings = DetectorSettings(coincidence_fraction=0.9)
@@ -113,3 +151,19 @@ def test_a_bad_channel_is_not_searched_and_counts_in_no_veto() -> None:
     samples[:, 7] -= (samples[:, 6] < -90) * 1000
     found = Detector(stream, settings, ("CH7",)).process(SampleBlock(samples, 0, 0, 0))
     assert 7 not in found.spikes["channel"]
+
+
+def test_a_bad_channel_is_in_no_common_reference() -> None:
+    names = tuple(f"CH{c}" for c in range(4))
+    settings = DetectorSettings(has_common_reference=True)
+    rng = np.random.default_rng(5)
+    samples = rng.normal(0, 25, (30_000, 4)).astype(np.int16)
+    stream = StreamFormat(names, 20_000.0, 0.2)
+
+    def found(bad_uv: float) -> list[tuple[int, int]]:
+        samples[:, 2:] = (bad_uv / 0.2) * np.sign(np.sin(np.arange(30_000) / 3))[:, None]
+        detector = Detector(stream, settings, ("CH2", "CH3"))
+        spikes = detector.process(SampleBlock(samples.copy(), 0, 0, 0)).spikes
+        return [(int(s["sample_index"]), int(s["channel"])) for s in spikes]
+
+    assert found(0.0) == found(1000.0)

@@ -206,6 +206,9 @@ def _amplifier_conflicts(site: Site) -> list[str]:
             f"{where} two neurons are on channel", [n.channel for n in amplifier.neurons]
         )
         sentences += _bad_channel_conflicts(amplifier, where)
+        low_hz, high_hz = amplifier.detection.band_low_hz, amplifier.detection.band_high_hz
+        if not low_hz < high_hz:
+            sentences.append(f"{where} band {low_hz:g} to {high_hz:g} Hz, its edges must rise")
         if not isinstance(amplifier, PlaybackAmplifier):
             sentences += _unknown_channels(amplifier, where)
         if isinstance(amplifier, OpenEphysAmplifier) and amplifier.patterns:
@@ -219,6 +222,11 @@ def _bad_channel_conflicts(amplifier: Amplifier, where: str) -> list[str]:
     """Nothing may rest on a channel that is excluded."""
     bad = set(amplifier.bad_channels)
     sentences = _double(f"{where} listed twice in bad_channels:", amplifier.bad_channels)
+    sentences += [
+        f"{where} a fixed threshold for channel {channel}, which is in bad_channels"
+        for channel in amplifier.detection.threshold_uv
+        if channel in bad
+    ]
     sentences += [
         f"{where} neuron {neuron.neuron} is on channel {neuron.channel}, which is in bad_channels"
         for neuron in amplifier.neurons
@@ -240,6 +248,11 @@ def _unknown_channels(amplifier: IntanRhxAmplifier | OpenEphysAmplifier, where: 
         f"{where} neuron {neuron.neuron} is on channel {neuron.channel}, which is not in channels"
         for neuron in amplifier.neurons
         if neuron.channel not in known
+    ]
+    sentences += [
+        f"{where} a fixed threshold for channel {channel}, which is not in channels"
+        for channel in amplifier.detection.threshold_uv
+        if channel not in known
     ]
     sentences += [
         f"{where} bad channel {channel} is not in channels"

@@ -76,9 +76,21 @@ class Detection(_Section, frozen=True, kw_only=True):
 
     band_low_hz: Positive = 300.0
     band_high_hz: Positive = 6000.0
+    n_poles_per_edge: Annotated[int, Meta(ge=1, le=4)] = 1
+    """More than one rings, and detects a large spike a second time."""
+    has_common_reference: bool = False
+    """Subtract the median of all channels at work from each sample."""
     threshold_sigma: Positive = 5.0
+    threshold_uv: dict[str, Positive] = {}
+    """Fixed thresholds by channel, in place of `threshold_sigma`."""
     polarity: Literal["neg", "pos", "both"] = "neg"
     dead_time_s: Positive = 1e-3
+    saturation_uv: Positive | None = None
+    """Where the amplifier pegs; without it at the ends of the stream's range."""
+    max_rate_hz: Positive = 300.0
+    """A channel with more events than this is suspended for a second, visibly."""
+    coincidence_fraction: Annotated[float, Meta(gt=0, le=1)] = 0.6
+    """Events on more of the channels at once are artefacts."""
     blank_after_s: NotNegative = 2e-3
     blank_after_stimulated_s: NotNegative = 5e-3
     stimulated_window_s: Positive = 20e-3

@@ -142,7 +142,7 @@ def _draw_noise(ax: Axes, recording: Recording, found: Found) -> None:
         if which.any():
             heights = np.nan_to_num(status.sigma_uv[which])
             ax.plot(channel[which], heights, "x", color=colour, label=label)
-    ax.set_ylim(bottom=0)
+    ax.set_ylim(0, 1.2 * max(1.0, float(np.nanmax(status.sigma_uv, initial=0.0))))
     ax.set_xlabel("channel, in order")
     ax.set_ylabel("noise at the end: median(|x|) / 0.6745 (µV)")
     ax.legend(fontsize=8)

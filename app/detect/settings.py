@@ -37,6 +37,7 @@ def settings_from(arguments: argparse.Namespace) -> DetectSettings:
     given = {
         "threshold_sigma": arguments.threshold_sigma,
         "polarity": arguments.polarity,
+        "has_common_reference": arguments.common_reference,
         "band_hz": None if arguments.band is None else tuple(arguments.band),
     }
     return DetectSettings(

@@ -74,9 +74,15 @@ def detector_settings(amplifier: Amplifier, n_channels: int) -> DetectorSettings
     detection = amplifier.detection
     return DetectorSettings(
         band_hz=(detection.band_low_hz, detection.band_high_hz),
+        n_poles_per_edge=detection.n_poles_per_edge,
+        has_common_reference=detection.has_common_reference,
         threshold_sigma=detection.threshold_sigma,
+        threshold_uv=detection.threshold_uv,
         polarity=detection.polarity,
         dead_time_s=detection.dead_time_s,
+        saturation_uv=detection.saturation_uv,
+        max_rate_hz=detection.max_rate_hz,
+        coincidence_fraction=detection.coincidence_fraction,
         blank_after_s=detection.blank_after_s,
         blank_after_stimulated_s=detection.blank_after_stimulated_s,
         column_s=COLUMN_S if n_channels < N_CHANNELS_COARSE else COARSE_COLUMN_S,
