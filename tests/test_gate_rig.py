@@ -90,7 +90,7 @@ class Rig:
 
     @property
     def state(self) -> str:
-        return self.gate.snapshot().state.value
+        return self.gate._decider.arming.state.value
 
     def renew(self) -> None:
         for lease in self.leases:
