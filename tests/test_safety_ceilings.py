@@ -91,6 +91,17 @@ def test_a_range_without_inside_is_refused():
     assert check_limits(StimulationLimits(min_phase_s=1e-3, max_phase_s=1e-3))
 
 
+def test_a_limit_of_nothing_is_a_limit():
+    """It permits nothing at all, which an owner may want."""
+    for _, ceiling in FIELDS:
+        assert ceiling.allows(0) == (not ceiling.is_floor)
+
+
+@pytest.mark.parametrize("area_um2", [1.0, 1e7])
+def test_the_smallest_and_the_largest_area(area_um2):
+    assert check_profile(stimulator(electrode_area_um2=area_um2)) == []
+
+
 @pytest.mark.parametrize("area_um2", [0.0, -707.0, 0.5, 2e7, math.nan, math.inf])
 def test_an_area_that_hides_the_density_is_refused(area_um2):
     assert "electrode area" in check_profile(stimulator(electrode_area_um2=area_um2))[0]

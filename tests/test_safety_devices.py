@@ -108,6 +108,10 @@ def test_window_edges_bind_only_the_way_out(is_positive_raising):
         assert rig.reason(pulse(amplitude_v), **RULE) is expected, (resistance_ohm, amplitude_v)
 
 
+def test_nothing_is_not_positive():
+    assert direction_of(0.0, DeviceLimits()) == LOWER
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 0.0, -5.0, None, True])
 def test_an_unbelievable_reading_voids_the_last_one(bad):
     rig = armed_rig()

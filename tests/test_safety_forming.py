@@ -139,8 +139,16 @@ def test_who_may_not_arm_it(changes, reason):
     assert rig.reason(forming(), **BY_HAND) is RefusalReason.FORMING
 
 
+def test_it_outlasts_what_does_not_concern_it():
+    rig = forming_rig()
+    rig.gate.set_block("hash", "they differ", rig.now_ns)
+    assert rig.state == "armed"
+    assert rig.reason(forming(), **BY_HAND) is None
+
+
 def test_how_long():
     rig = armed_rig()
+    assert arm_forming(rig, expires_ns=rig.now_ns).reason is RefusalReason.EXPIRY
     longest = rig.now_ns + 600 * SECOND
     assert arm_forming(rig, expires_ns=longest + 1).reason is RefusalReason.EXPIRY
     assert arm_forming(rig, expires_ns=longest) is None

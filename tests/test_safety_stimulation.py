@@ -8,7 +8,7 @@ import pytest
 
 from app.config.limits import StimulationLimits
 from app.safety.requests import CauseKind, RefusalReason
-from app.safety.stimulation_limits import judge_pattern
+from app.safety.stimulation_limits import judge_pattern, refused_patterns
 from app.safety.stimulator_judge import StimulatorJudge
 from drivers.mea.protocol import Pattern
 from drivers.permit import DriveNeuron, Permit, Stimulate
@@ -94,6 +94,54 @@ def test_charge_per_phase_at_its_limit_and_above():
 
 def test_three_microamperes_for_a_millisecond_are_three_nanocoulombs():
     assert verdict(**both(amplitude_a=3e-6, duration_s=1e-3), area_um2=1e6) is None
+
+
+def test_rounding_is_forgiven_by_a_billionth_and_no_more():
+    # Phases of 1 s on 1 m2: charge, density and current are the same number.
+    limit, loose = 0.5, 10.0
+    most = limit * (1 + 1e-9)
+    cases = {
+        "max_charge_per_phase_c": RefusalReason.CHARGE,
+        "max_charge_density_c_per_m2": RefusalReason.CHARGE_DENSITY,
+    }
+    for field, reason in cases.items():
+        values = {
+            "max_current_a": loose,
+            "max_charge_per_phase_c": loose,
+            "max_charge_density_c_per_m2": loose,
+            field: limit,
+        }
+        limits = StimulationLimits(**values)
+        at, above = (
+            verdict(limits, 1e12, **both(amplitude_a=amplitude_a, duration_s=1.0))
+            for amplitude_a in (most, up(most))
+        )
+        assert at is not reason
+        assert above is reason
+    even = StimulationLimits(
+        max_current_a=loose,
+        max_charge_per_phase_c=loose,
+        max_charge_density_c_per_m2=loose,
+        max_shannon_k=100.0,
+        max_imbalance=0.5 - 1e-9,
+    )
+    one = {"first_amplitude_a": 1.0, **both(duration_s=1.0)}
+    assert even.max_imbalance + 1e-9 == 0.5
+    assert verdict(even, 1e12, second_amplitude_a=0.5, **one) is RefusalReason.PHASE_WIDTH
+    assert verdict(even, 1e12, second_amplitude_a=0.5 - 1e-12, **one) is RefusalReason.BALANCE
+
+
+def test_patterns_that_are_refused_each_time_are_known_beforehand():
+    loud = Pattern(2, ("A-001",), replace(PULSE, first_amplitude_a=4e-6))
+    profile = stimulator(patterns={1: Pattern(1, ("A-000",), PULSE), 2: loud})
+    (refusal,) = refused_patterns(profile)
+    assert refusal.sentence.startswith("mea, pattern 2: a phase of 4 uA")
+
+
+def test_a_train_s_period_is_at_least_its_pulse():
+    one_s = PULSE.first_duration_s + PULSE.interphase_s + PULSE.second_duration_s
+    assert verdict(n_pulses=2, period_s=one_s) is None
+    assert verdict(n_pulses=2, period_s=down(one_s)) is RefusalReason.DURATION
 
 
 def test_charge_density_counts_the_area_and_the_larger_phase():
@@ -371,9 +419,12 @@ def test_shannon_binds_large_electrodes():
     assert verdict(loose, area_um2=1e6, **pulse) is RefusalReason.SHANNON
     k = math.log10(1.0 * 1.0 / 0.05)  # 1 uC on 5 mm2
     assert verdict(loose, area_um2=5e6, **pulse) is None
-    exact = replace_limits(loose, max_shannon_k=k + 1e-12)
+    charge_c = 1e-3 * 1e-3
+    exact_k = math.log10(charge_c * 1e6 * (charge_c / (5e6 * 1e-12)) * 100.0)
+    assert exact_k == pytest.approx(k)
+    exact = replace_limits(loose, max_shannon_k=exact_k)
     assert verdict(exact, area_um2=5e6, **pulse) is None
-    assert verdict(replace_limits(loose, max_shannon_k=k - 1e-12), area_um2=5e6, **pulse) is (
+    assert verdict(replace_limits(loose, max_shannon_k=down(exact_k)), area_um2=5e6, **pulse) is (
         RefusalReason.SHANNON
     )
     small = replace_limits(loose, max_shannon_k=1.07)

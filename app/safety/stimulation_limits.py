@@ -116,7 +116,7 @@ def _density(
 ) -> Refusal | None:
     charge_c = max(pulse.first_charge_c, pulse.second_charge_c)
     density_c_per_m2 = _per_m2(charge_c, area_um2)
-    if not (0 < density_c_per_m2 <= limits.max_charge_density_c_per_m2 * _ROUNDING):
+    if not (density_c_per_m2 <= limits.max_charge_density_c_per_m2 * _ROUNDING):
         return _refuse(
             RefusalReason.CHARGE_DENSITY,
             where,
