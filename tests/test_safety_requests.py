@@ -1,15 +1,17 @@
 """Whether a request may be judged at all: its form, its cause, its age, its instrument."""
 
 import math
+from dataclasses import replace
 
 import msgspec
 import pytest
 
 from app.config.limits import StimulationLimits
 from app.core.spikes import Provenance
-from app.safety.audit import DeliveryOutcome
+from app.safety.audit import DeliveryOutcome, first_difference, verify_chain
 from app.safety.decider import MAX_UNREPORTED
 from app.safety.inputs import from_record, real, text, to_record, whole
+from app.safety.replay import replay
 from app.safety.requests import Cause, CauseKind, RefusalReason, Request
 from drivers.permit import DriveNeuron, Permit, Stimulate
 from tests.test_gate_rig import DEVICE, MS, SECOND, armed_rig, chip, stimulator
@@ -154,6 +156,37 @@ def test_permits_that_nobody_reports_are_given_up_after_a_thousand():
     rig.ask(EVENT)
     seen = rig.gate.snapshot()
     assert (seen.n_unreported, seen.n_given_up) == (MAX_UNREPORTED, 1)
+
+
+def some_rows():
+    rig = armed_rig()
+    for n in range(5):
+        rig.ask(DriveNeuron(7, n))
+        rig.ask(DriveNeuron(9, n))
+    return rig
+
+
+def test_the_chain_shows_what_was_changed_taken_out_or_put_in():
+    rows = some_rows().rows
+    assert verify_chain(rows) is None
+    assert verify_chain([]) is None
+    changed = [*rows[:3], replace(rows[3], verdict="permit"), *rows[4:]]
+    fault = verify_chain(changed)
+    assert (fault.index, fault.number) == (3, 4)
+    assert "changed after it was written" in fault.sentence
+    assert "one is missing" in verify_chain(rows[:2] + rows[3:]).sentence
+    assert verify_chain(rows[1:]).index == 0
+    assert verify_chain(rows[1:], previous=rows[0].chain) is None
+
+
+def test_a_replay_comes_to_the_same_or_says_where_not():
+    rig = some_rows()
+    again = replay(rig.inputs, "padova", rig.profiles, rig.leases)
+    assert again == rig.rows
+    assert first_difference(rig.rows, again) is None
+    other = [*again[:2], replace(again[2], reason="rate"), *again[3:]]
+    assert first_difference(rig.rows, other).startswith("audit row 2, request 3: reason was ''")
+    assert "10 audit rows were recorded, 9 came" in first_difference(rig.rows, again[:-1])
 
 
 def test_counters_say_how_often_and_why():

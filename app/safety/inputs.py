@@ -272,6 +272,8 @@ def record_request(request: Request, queue_length: int) -> RequestMade:
 
 def read_request(made: RequestMade) -> tuple[Request, int] | Refusal:
     """Return the request and its queue length, or the refusal of one with a field that is none."""
+    if isinstance(made.action, OddBody):
+        return _malformed(made.instrument, "action", made.action.text)
     odd = _odd_field(made)
     if odd is not None:
         return _malformed(made.instrument, *odd)
@@ -336,7 +338,7 @@ def _record_action(action: object) -> StimulateBody | PulseBody | DriveBody | Od
     return OddBody(text=text(repr(action)))
 
 
-def _read_action(body: StimulateBody | PulseBody | DriveBody | OddBody) -> Action:
+def _read_action(body: StimulateBody | PulseBody | DriveBody) -> Action:
     if isinstance(body, StimulateBody):
         return Stimulate(int(body.pattern_id))
     if isinstance(body, PulseBody):
@@ -347,9 +349,7 @@ def _read_action(body: StimulateBody | PulseBody | DriveBody | OddBody) -> Actio
             width_s=float(body.width_s),
             is_forming=body.is_forming is True,
         )
-    if isinstance(body, DriveBody):
-        return DriveNeuron(int(body.neuron), int(body.weight_code))
-    raise TypeError(f"{body.text} is no action")
+    return DriveNeuron(int(body.neuron), int(body.weight_code))
 
 
 def _truth(value: object) -> bool | str:
