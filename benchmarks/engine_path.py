@@ -17,6 +17,7 @@ from app.engine.site_links import SiteLinks
 from app.engine.stop_relay import StopRelay
 from app.engine.watch import leases_of
 from app.recording.event_log import EventLog
+from app.recording.received import last_seqs
 from app.safety.gate import Gate
 from app.synapse.inputs import Input
 from app.synapse.network import SpikeArrival
@@ -40,17 +41,21 @@ def experiment() -> Experiment:
     )
 
 
-def event_log(folder: Path, name: str) -> EventLog:
+def event_log(path: Path) -> EventLog:
     """Return a site's event log, started."""
-    made = EventLog(folder / f"{name}-{secrets.token_hex(4)}.sqlite", on_failure=_end_loudly)
+    made = EventLog(path, on_failure=_end_loudly)
     made.start()
     return made
 
 
 class EngineReceiver:
-    def __init__(self, folder: Path, sink: Sink) -> None:
+    """Site b. After a restart it listens where it did, and knows what its last log holds."""
+
+    def __init__(self, folder: Path, sink: Sink, *, port: int = 0, run: int = 1) -> None:
         self._sink = sink
-        self._log = event_log(folder, "b")
+        self.path = folder / f"b-{run}.sqlite"
+        last = last_seqs(folder / f"b-{run - 1}.sqlite") if run > 1 else {}
+        self._log = event_log(self.path)
         ledger = Ledger(self._log, "b", monotonic_ns)
         gate = Gate(
             "b",
@@ -73,7 +78,15 @@ class EngineReceiver:
             on_peer_stop=lambda _site: None,
             clock_ns=monotonic_ns,
         )
-        self._bridge = make_bridge(folder, "b", "a", self._links.handle)
+        self._bridge = make_bridge(
+            folder,
+            "b",
+            "a",
+            self._links.handle,
+            port=port,
+            session=secrets.token_hex(16),
+            last_seqs=last,
+        )
         self._links.bridge = self._bridge
         self.address = ("127.0.0.1", self._bridge.listen_port)
 
@@ -89,7 +102,7 @@ class EngineReceiver:
 
 class EngineSender:
     def __init__(self, folder: Path, address: tuple[str, int]) -> None:
-        self._log = event_log(folder, "a")
+        self._log = event_log(folder / "a.sqlite")
         self._bridge = make_bridge(folder, "a", "b", lambda _event: None, dials=address)
         self._stream = OwnStream(
             "a",

@@ -247,20 +247,21 @@ def make_bridge(
     on_event: Callable[[LinkEvent], None],
     *,
     dials: tuple[str, int] | None = None,
+    port: int = 0,
     session: str = "",
     last_seqs: dict[str, int] | None = None,
 ) -> Bridge:
-    """Return one site's bridge, started: it listens on loopback unless it dials."""
+    """Return one site's bridge, started: it listens on loopback, at `port`, unless it dials."""
     identity = TlsIdentity(
         folder / f"{name}.key", folder / f"{name}.crt", {peer: folder / f"{peer}.crt"}
     )
     stream = StreamInfo(stream=0, name="source", provenance=Provenance.MOCK, neurons=(63,))
-    host, port = dials or (None, None)
+    there = dials or (None, None)
     bridge = Bridge(
         LocalSite(name, session or name * 32, "", clock_identity(), (stream,)),
         identity,
-        (PeerAddress(peer, host, port),),
-        listen=None if dials else ("127.0.0.1", 0),
+        (PeerAddress(peer, *there),),
+        listen=None if dials else ("127.0.0.1", port),
         last_seqs={peer: last_seqs or {}},
         on_event=on_event,
         clock_ns=monotonic_ns,

@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bridge_rig import Site, folder, is_up, running
-from relay import Relay
 
 from app.bridge.events import GapDeclared, LinkState, SpikesReceived
 from app.core.clock import monotonic_ns
 from app.core.spikes import SPIKE_RECORD, SpikeBatch
+from benchmarks.relay import Relay
 
 __all__ = ["folder"]
 N_FAULTS = int(os.environ.get("SPIKEBRIDGE_FAULTS", "20"))
