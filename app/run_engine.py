@@ -16,9 +16,11 @@ from app.core.worker import Worker
 from app.dry_run import as_recorders
 from app.engine.console_access import console_access
 from app.engine.engine import Engine, EngineParts
+from app.engine.metrics import MetricsServer, served
 from app.engine.operator_commands import OperatorCommands
 from app.engine.process import Heartbeat, ParentWatch, ended_by_signals
 from app.engine.showing import FeedLogHandler
+from app.engine.status import engine_status
 from app.engine.watch import (
     AMPLIFIER_LEASE,
     AMPLIFIER_LIMIT_NS,
@@ -74,6 +76,7 @@ def run_engine(
             parts = Composition(
                 files, rig, engine, is_mock=is_mock, is_dry_run=is_dry_run
             ).compose()
+            metrics = _metrics(engine, parts)
         except InstrumentError as exc:
             _say(str(exc))
             return ExitCode.INSTRUMENT
@@ -86,7 +89,17 @@ def run_engine(
         for handler in (FeedLogHandler(parts.feed, monotonic_ns), parts.session_log.handler):
             logging.getLogger().addHandler(handler)
             stack.callback(logging.getLogger().removeHandler, handler)
-        return _run(engine, parts, files, heartbeat_fd, network)
+        with served(metrics):
+            return _run(engine, parts, files, heartbeat_fd, network)
+
+
+def _metrics(engine: Engine, parts: EngineParts) -> MetricsServer | None:
+    """Return what shows metrics, if the site wants any. Raises OSError."""
+    if parts.site.metrics is None:
+        return None
+    server = MetricsServer(parts.site.metrics, engine.failed)
+    server.show(lambda: engine_status(engine, parts), parts.session.folder)
+    return server
 
 
 def _boot(rig: Rig, files: EngineFiles) -> None:

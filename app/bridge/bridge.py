@@ -74,7 +74,7 @@ class Bridge(Worker):
         self._newly_recorded: dict[tuple[str, str], int] = {}
         self._wake_read, self._wake_write = socket.socketpair()
         self._next_tick_ns = 0
-        self._status: tuple[LinkStatus, ...] = ()
+        self._status = tuple(map(status_of, self._links.values()))
         self._lines = Lines(
             identity, {p.site: p for p in peers}, self, listen=listen, clock_ns=clock_ns
         )

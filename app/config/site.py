@@ -33,6 +33,13 @@ class Listen(_Section, frozen=True, kw_only=True):
     port: Port
 
 
+class Metrics(_Section, frozen=True, kw_only=True):
+    """Where `/metrics` is shown to Prometheus. Whoever reaches the address may read it."""
+
+    host: str = "127.0.0.1"
+    port: Port = 47010
+
+
 class PeerRights(_Section, frozen=True, kw_only=True):
     """What a peer's key may do here: nothing, unless the owner of this site says so."""
 
@@ -351,6 +358,8 @@ class Site(_Section, frozen=True, kw_only=True):
     listen: Listen | None = None
     peers: tuple[Peer, ...] = ()
     operators: tuple[Operator, ...] = ()
+    metrics: Metrics | None = None
+    """None: no metrics are shown."""
     console_listen: Listen | None = None
     """Where operators' consoles may attach over the network, with their keys."""
     amplifiers: Annotated[tuple[Amplifier, ...], Meta(max_length=1)] = ()
