@@ -6,7 +6,6 @@ from pathlib import Path
 from app.config.site import (
     AerUdpChip,
     Amplifier,
-    ArcOneSmu,
     IntanRhxAmplifier,
     OpenEphysAmplifier,
     PlaybackAmplifier,
@@ -155,7 +154,7 @@ def profiles_of(site: Site, provenance: dict[str, Provenance]) -> dict[str, Actu
             provenance=provenance[smu.name],
             devices={DeviceAddress(d.wordline, d.bitline): (d.name, d.limits) for d in smu.devices},
             read_voltage_v=smu.read_voltage_v,
-            compliance_a=None if isinstance(smu, ArcOneSmu) else smu.compliance_a,
+            compliance_a=smu.compliance_a,
         )
     for chip in site.chips:
         profiles[chip.name] = ChipProfile(

@@ -80,6 +80,7 @@ def _arc_one(smu: ArcOneSmu) -> ArcOne:
         n_wordlines=smu.n_wordlines,
         n_bitlines=smu.n_bitlines,
         line_pacing_s=smu.line_pacing_s,
+        compliance_a=smu.compliance_a,
         max_read_voltage_v=max(d.limits.max_read_v for d in smu.devices),
         max_pulse_v=max(d.limits.max_amplitude_v for d in smu.devices),
         max_forming_v=max(d.limits.max_forming_v for d in smu.devices),

@@ -20,7 +20,13 @@ from app.safety.requests import Cause, CauseKind, Refusal, Request
 from app.synapse.verify import PulseVerdict, judge_pulse
 from drivers.errors import InstrumentError, SafetyLimitError, TransportError
 from drivers.permit import Permit, PulseDevice
-from drivers.smu.protocol import Capabilities, DeviceAddress, PulseOutcome, Reading
+from drivers.smu.protocol import (
+    Capabilities,
+    DeviceAddress,
+    MeasuresOnDemand,
+    PulseOutcome,
+    Reading,
+)
 from drivers.smu.protocol import SourceMeasureUnit as Smu
 
 MAX_TRIES = 10
@@ -185,8 +191,12 @@ class Bench:
         *,
         tag: str = "P",
         is_forming: bool = False,
+        is_measured: bool = False,
     ) -> Write:
         """Apply one pulse and say what it did. A device that did not move is not frozen.
+
+        `is_measured` asks for voltage and current in the pulse from a unit that measures them only
+        on demand.
 
         Raises
         ------
@@ -203,7 +213,7 @@ class Bench:
         before_ohm = self._last_ohm.get(name)
         if before_ohm is None:
             before_ohm = self.read(name, tag, agreed=True)
-        outcome = self._deliver(name, action)
+        outcome = self._deliver(name, action, is_measured=is_measured)
         after_ohm = self._after(name, outcome, tag)
         is_up = direction == UP
         verdict = judge_pulse(before_ohm, after_ohm, is_up, self.min_change)
@@ -275,13 +285,13 @@ class Bench:
 
     # -- one pulse
 
-    def _deliver(self, name: str, action: PulseDevice) -> PulseOutcome:
+    def _deliver(self, name: str, action: PulseDevice, *, is_measured: bool) -> PulseOutcome:
         why = ""
         for _ in range(MAX_TRIES):
             permit = self._ask(name, action)
             self._sent_ns[name].append(self.clock_ns())
             try:
-                outcome = self._send(permit)
+                outcome = self._send(permit, is_measured=is_measured)
             except InstrumentError as exc:
                 self._report(permit, DeliveryOutcome.NOT_DELIVERED, str(exc))
                 if isinstance(exc, TransportError):
@@ -300,9 +310,11 @@ class Bench:
             return outcome
         raise BenchError(f"{name}: no pulse in {MAX_TRIES} tries: {why}")
 
-    def _send(self, permit: Permit) -> PulseOutcome:
+    def _send(self, permit: Permit, *, is_measured: bool) -> PulseOutcome:
         if not self._seams.await_audit(permit.number):
             raise InstrumentError("its audit row was not on the disk in time")
+        if is_measured and isinstance(self.smu, MeasuresOnDemand):
+            return self.smu.pulse_measured(permit)
         return self.smu.pulse(permit)
 
     def _ask(self, name: str, action: PulseDevice) -> Permit:

@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 
 from app.bench.bench import Bench, BenchError
+from drivers.smu.protocol import MeasuresOnDemand
 
 MAX_STEPS = 2000
 
@@ -59,7 +60,7 @@ def iv_curve(bench: Bench, name: str, settings: IvSettings) -> list[IvPoint]:
     RefusedError
         The Gate says no.
     """
-    if not bench.can.is_measuring_pulses:
+    if not (bench.can.is_measuring_pulses or isinstance(bench.smu, MeasuresOnDemand)):
         raise BenchError(
             f"{bench.smu.name}: a {bench.can.model} measures no current in a pulse, so no curve; "
             "use a bench unit"
@@ -101,7 +102,7 @@ def _trace(
 
 
 def _step(bench: Bench, name: str, settings: IvSettings, cycle: int, level_v: float) -> IvPoint:
-    write = bench.apply(name, level_v, settings.width_s, tag="CT")
+    write = bench.apply(name, level_v, settings.width_s, tag="CT", is_measured=True)
     outcome = write.outcome
     if outcome.pulse_v is None or outcome.pulse_a is None:
         raise BenchError(f"{name}: step of {level_v:+g} V was not confirmed: {write.detail}")

@@ -238,6 +238,8 @@ class ArcOneSmu(
     read_voltage_v: Annotated[float, Meta(gt=0)] = 0.2
     n_read_cycles: Annotated[int, Meta(ge=1, le=1000)] = 50
     line_pacing_s: NotNegative = 1e-3
+    compliance_a: Annotated[float, Meta(ge=10e-6, le=1e-3)] | None = None
+    """For current-voltage curves, where alone the board knows one; single pulses have none."""
     devices: Annotated[tuple[Device, ...], Meta(min_length=1)]
     mock: dict[str, str | int | float | bool] = {}
 

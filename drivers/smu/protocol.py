@@ -1,7 +1,7 @@
 """What every source-measure unit can do for a synapse: read a device, pulse a device."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from drivers.permit import Permit
 from drivers.safe_state import SafeReport
@@ -73,6 +73,14 @@ class PulseOutcome:
     def is_confirmed(self) -> bool:
         """Say whether the instrument answered."""
         return self.after is not None
+
+
+@runtime_checkable
+class MeasuresOnDemand(Protocol):
+    """A unit whose plain pulses measure nothing, and that has others which do."""
+
+    def pulse_measured(self, permit: Permit) -> PulseOutcome:
+        """Apply the permitted pulse with compliance and measure in it; raises as `pulse` does."""
 
 
 class SourceMeasureUnit(Protocol):

@@ -136,8 +136,11 @@ class Board:
         n_values: int,
         deadline_s: float,
         should_stop: Callable[[], bool] = lambda: False,
+        parse: Callable[[bytes], npt.NDArray[np.float64]] = wire.parse_resistances,
     ) -> npt.NDArray[np.float64]:
         """Return believable resistances in ohms, `(n_values,)`; what else came is discarded.
+
+        `parse` makes something else of the values' bytes.
 
         Raises `InstrumentTimeoutError` or `InstrumentProtocolError` and leaves DESYNC, or
         `TransportError` and leaves FAILED.
@@ -145,9 +148,9 @@ class Board:
         with self._exchange(what) as talk:
             n_bytes = n_values * wire.N_BYTES_PER_VALUE
             data = talk.expect_bytes(n_bytes, deadline_s, should_stop)
-            resistances_ohm = wire.parse_resistances(data)
-        self.count(n_readings=n_values)
-        return resistances_ohm
+            values = parse(data)
+        self.count(n_readings=len(values))
+        return values
 
     def _open_talk(self) -> Conversation:
         if self._talk is None:

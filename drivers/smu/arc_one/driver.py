@@ -13,7 +13,7 @@ from drivers.safe_state import SafeReport, SafeState
 from drivers.smu.arc_one import wire
 from drivers.smu.arc_one.board import ArcOneState, Board
 from drivers.smu.arc_one.counters import ArcOneCounters
-from drivers.smu.arc_one.limits import check_device, check_pulse
+from drivers.smu.arc_one.limits import check_device, check_measured_pulse, check_pulse
 from drivers.smu.arc_one.settings import ArcOneSettings
 from drivers.smu.protocol import Capabilities, DeviceAddress, PulseOutcome, Reading
 from drivers.transport.protocol import Transport
@@ -25,6 +25,10 @@ SENDING_LIMIT_S = 0.5
 """How long `make_safe` waits for a pulse's bytes that are just leaving."""
 N_HARMLESS_LINES = 3
 """A pulse's job, word line and bit line: cut off after them it ends with 0 V (`filler_lines`)."""
+N_HARMLESS_CURVE_LINES = 13
+"""A curve's job and all but its number of devices: cut off after them it has none."""
+FULL_LEVEL = 0.98
+"""A step that stayed below this part of its level was at the compliance."""
 
 CAPABILITIES = Capabilities(
     model="ArC ONE",
@@ -182,19 +186,15 @@ class ArcOne:
             The port is closed, or was gone before the amplitude left: no pulse happened.
         """
         pulse = check_pulse(self.name, self.settings, permit.action)
-        self._refuse_if_latched()
-        device = DeviceAddress(pulse.wordline, pulse.bitline)
-        fault = self._board.catch_up(self._last_good or device)
-        if fault:
-            raise InstrumentError(
-                f"{self.name}: no pulse was sent, because board and host were out of step ({fault})"
-                "; they have been brought together, ask again"
-            )
+        device = self._be_in_step_for(pulse)
         what = f"pulsing {pulse.wordline}, {pulse.bitline}"
         deadline_s = self.settings.reply_deadline_s + pulse.width_s
+        lines = wire.pulse_and_read_lines(
+            pulse.wordline, pulse.bitline, pulse.amplitude_v, pulse.width_s
+        )
         sent_ns = self._clock_ns()
         try:
-            sent_ns = self._send_pulse(what, permit, pulse)
+            sent_ns = self._send_pulse(what, permit, lines, pulse.width_s)
             after = self._take_reading(what, device, deadline_s)
         except SafetyLimitError:
             raise
@@ -204,6 +204,44 @@ class ArcOne:
             self._board.count(n_unconfirmed=1)
             return PulseOutcome(device, sent_ns, None, f"the pulse may have happened: {exc}")
         return PulseOutcome(device, sent_ns, after)
+
+    def pulse_measured(self, permit: Permit) -> PulseOutcome:
+        """Apply the permitted pulse with compliance, measure in it, then read (jobs 201 and 1).
+
+        The board knows compliance and current only in its curves: this is a curve of one step.
+        Raises as `pulse` does.
+        """
+        pulse, compliance_a = check_measured_pulse(self.name, self.settings, permit.action)
+        device = self._be_in_step_for(pulse)
+        what = f"tracing {pulse.wordline}, {pulse.bitline}"
+        lines = wire.curve_step_lines(
+            pulse.wordline, pulse.bitline, pulse.amplitude_v, pulse.width_s, compliance_a
+        )
+        deadline_s = self.settings.reply_deadline_s + pulse.width_s
+        sent_ns = self._clock_ns()
+        try:
+            sent_ns = self._send_pulse(what, permit, lines, pulse.width_s)
+            step = self._board.take(
+                what, wire.N_CURVE_STEP_VALUES, deadline_s, parse=wire.parse_curve_step
+            )
+        except SafetyLimitError:
+            raise
+        except InstrumentError as exc:
+            if self._board.n_lines_begun <= N_HARMLESS_CURVE_LINES:
+                raise
+            self._board.count(n_unconfirmed=1)
+            return PulseOutcome(device, sent_ns, None, f"the pulse may have happened: {exc}")
+        ohm, volts = (float(value) for value in step)
+        after, detail = self._read_after(device)
+        return PulseOutcome(
+            device,
+            sent_ns,
+            after,
+            detail,
+            pulse_v=volts,
+            pulse_a=volts / ohm,
+            is_limited=abs(volts) < FULL_LEVEL * abs(pulse.amplitude_v),
+        )
 
     def make_safe(self) -> SafeReport:
         """Let no further pulse leave until `open` is called again; never raises. Any thread.
@@ -234,10 +272,25 @@ class ArcOne:
         self.make_safe()
         self._board.disconnect(ArcOneState.CLOSED)
 
-    def _send_pulse(self, what: str, permit: Permit, pulse: PulseDevice) -> int:
-        lines = wire.pulse_and_read_lines(
-            pulse.wordline, pulse.bitline, pulse.amplitude_v, pulse.width_s
-        )
+    def _be_in_step_for(self, pulse: PulseDevice) -> DeviceAddress:
+        """Return the pulse's device, or raise `InstrumentError`: then no pulse was sent."""
+        self._refuse_if_latched()
+        device = DeviceAddress(pulse.wordline, pulse.bitline)
+        fault = self._board.catch_up(self._last_good or device)
+        if fault:
+            raise InstrumentError(
+                f"{self.name}: no pulse was sent, because board and host were out of step ({fault})"
+                "; they have been brought together, ask again"
+            )
+        return device
+
+    def _read_after(self, device: DeviceAddress) -> tuple[Reading | None, str]:
+        try:
+            return self.read(device), ""
+        except InstrumentError as exc:
+            return None, f"the pulse happened, the reading after it failed: {exc}"
+
+    def _send_pulse(self, what: str, permit: Permit, lines: wire.Lines, width_s: float) -> int:
         with self._sending:  # make_safe waits for it, so that "no further one" is true
             self._refuse_if_latched()
             permit.spend(self.name)
@@ -245,7 +298,7 @@ class ArcOne:
             try:
                 return self._board.send(what, lines)
             finally:
-                self._pulse_end_ns = self._clock_ns() + round(pulse.width_s * 1e9)
+                self._pulse_end_ns = self._clock_ns() + round(width_s * 1e9)
 
     def _take_reading(self, what: str, device: DeviceAddress, deadline_s: float) -> Reading:
         resistance_ohm = float(self._board.take(what, 1, deadline_s)[0])

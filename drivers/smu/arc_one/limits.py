@@ -5,6 +5,7 @@ from numbers import Integral
 from drivers.errors import SafetyLimitError
 from drivers.permit import Action, PulseDevice
 from drivers.smu.arc_one.settings import ArcOneSettings
+from drivers.smu.arc_one.wire import MIN_CURVE_V, MIN_CURVE_WIDTH_S
 from drivers.smu.protocol import DeviceAddress
 
 
@@ -19,6 +20,21 @@ def check_device(name: str, settings: ArcOneSettings, device: DeviceAddress) -> 
             raise SafetyLimitError(
                 f"{name}: {word} {line!r}, allowed 1 to {n_lines}; correct the device"
             )
+
+
+def check_measured_pulse(
+    name: str, settings: ArcOneSettings, action: Action
+) -> tuple[PulseDevice, float]:
+    """Return a pulse that the board can make as a curve of one step, and its compliance."""
+    pulse = check_pulse(name, settings, action)
+    if settings.compliance_a is None:
+        raise SafetyLimitError(f"{name}: measures pulses only with compliance_a set; set it")
+    if not (pulse.width_s >= MIN_CURVE_WIDTH_S and abs(pulse.amplitude_v) >= MIN_CURVE_V):
+        raise SafetyLimitError(
+            f"{name}: measured pulse of {pulse.amplitude_v:g} V for {pulse.width_s:g} s, allowed "
+            f"from {MIN_CURVE_V:g} V and {MIN_CURVE_WIDTH_S:g} s; choose a longer step"
+        )
+    return pulse, settings.compliance_a
 
 
 def check_pulse(name: str, settings: ArcOneSettings, action: Action) -> PulseDevice:

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 from drivers.errors import SafetyLimitError
 from drivers.smu.arc_one.wire import (
+    MAX_COMPLIANCE_A,
     MAX_LINE,
     MAX_PULSE_WIDTH_S,
     MAX_VOLTAGE_V,
+    MIN_COMPLIANCE_A,
     MIN_PULSE_WIDTH_S,
     ReadMode,
     SessionMode,
@@ -43,6 +45,8 @@ class ArcOneSettings:
     """Ask the firmware version at `open`; old firmware lets us wait 2 s for nothing."""
     max_read_voltage_v: float = 0.5
     max_pulse_v: float = 1.5
+    compliance_a: float | None = None
+    """For measured pulses, which the board makes as curves of one step; other pulses have none."""
     max_forming_v: float = 0.0
     """0: this rig forms nothing."""
     min_pulse_width_s: float = 100e-9
@@ -79,6 +83,12 @@ class ArcOneSettings:
                 self.read_voltage_v,
                 -self.max_read_voltage_v,
                 self.max_read_voltage_v,
+            ),
+            (
+                "compliance_a",
+                MIN_COMPLIANCE_A if self.compliance_a is None else self.compliance_a,
+                MIN_COMPLIANCE_A,
+                MAX_COMPLIANCE_A,
             ),
             ("n_read_cycles", self.n_read_cycles, 1, 1000),
             ("n_wordlines", self.n_wordlines, 1, MAX_LINE),

@@ -21,6 +21,13 @@ BAUD_RATE = 921_600
 MAX_VOLTAGE_V = 12.0
 MIN_PULSE_WIDTH_S = 90e-9
 MAX_PULSE_WIDTH_S = 10.0
+CURVE_OVERHEAD_S = 2e-3
+"""The board takes so much longer for a step of a curve than it is told to."""
+MIN_CURVE_WIDTH_S = 3e-3
+MIN_CURVE_V = 0.05
+MIN_COMPLIANCE_A = 10e-6
+MAX_COMPLIANCE_A = 1e-3
+N_CURVE_STEP_VALUES = 6
 MAX_LINE = 32
 """Word and bit lines count from 1 to 32."""
 
@@ -150,6 +157,39 @@ def pulse_and_read_lines(wordline: int, bitline: int, amplitude_v: float, width_
     return _job(
         "3", f"{wordline:d}", f"{bitline:d}", number_text(amplitude_v), number_text(width_s)
     )
+
+
+def curve_step_lines(
+    wordline: int, bitline: int, amplitude_v: float, width_s: float, compliance_a: float
+) -> Lines:
+    """Return job 201, a curve of one step in one polarity, then its device.
+
+    Reply: one triple of float32 (ohms and volts at the step, width), then three zeros. Voltages are
+    magnitudes, the negative limit of current is sent negative; exactly 10 uA is sent as 10.1 uA,
+    because the board changes its range there.
+    """
+    level = number_text(abs(amplitude_v))
+    limit_a = 10.1e-6 if compliance_a == 10e-6 else compliance_a
+    pulsed, only_up, only_down, halts = "1", "2", "3", "1"
+    span = only_up if amplitude_v > 0 else only_down
+    sent_s = number_text(width_s - CURVE_OVERHEAD_S)
+    limits = (number_text(limit_a), number_text(-limit_a))
+    step = (level, level, level, level, sent_s, "0.000000", *limits, "1", pulsed, span, halts, "1")
+    return _job("201", *step, f"{wordline:d}", f"{bitline:d}")
+
+
+def parse_curve_step(data: bytes) -> npt.NDArray[np.float64]:
+    """Return (ohms, volts) of a curve of one step, from its 24 bytes.
+
+    Raises `InstrumentProtocolError` unless they are one believable triple and its end.
+    """
+    values = np.frombuffer(data, "<f4").astype(np.float64)
+    if len(values) != N_CURVE_STEP_VALUES or values[3:].any():
+        raise InstrumentProtocolError(f"a curve of one step ends with {values[3:]}, not zeros")
+    parse_resistances(data[:N_BYTES_PER_VALUE])
+    if not (0 < abs(values[1]) <= MAX_VOLTAGE_V):
+        raise InstrumentProtocolError(f"a step of {values[1]:g} V, allowed +-{MAX_VOLTAGE_V:g} V")
+    return values[:2]
 
 
 def firmware_lines() -> Lines:
