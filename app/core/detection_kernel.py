@@ -11,38 +11,43 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
 from app.core.detection_filter import Samples, filter_rows, prime
+from app.core.detection_jit import entry, inlined
 from app.core.detection_layout import KernelState
 from app.core.detection_noise import set_limits, tick
 from app.core.detection_output import begin_columns, close_column, send_details, send_events
 from app.core.detection_search import blank_after_gap, blank_for_stimulus, search
 
 Progress = tuple[int, int, int, int, int, int, int]
-"""Events and details of this call; end of what is decided; events vetoed, samples blanked and
-columns closed since the beginning; marks used of those given."""
+"""Events of this call; details due, which come in batches; end of what is decided; events vetoed,
+samples blanked and columns closed since the beginning; marks used of those given."""
 
 
-@nb.njit(nogil=True, error_model="numpy")
+@inlined
 def _progress(s: KernelState) -> Progress:
     cursor = s.cursor[0]
     done = max(cursor.begin, cursor.end - s.settings[0].n_delay)
-    n_out = (cursor.n_sent, cursor.n_details)
+    if cursor.n_details and cursor.end >= cursor.details_from + s.settings[0].n_details_every:
+        cursor.n_details_due = cursor.n_details
+        cursor.details_from = cursor.end
+    n_out = (cursor.n_sent, cursor.n_details_due)
     return *n_out, done, cursor.n_vetoed, cursor.n_blanked, cursor.n_columns, cursor.n_marks_used
 
 
-@nb.njit(nogil=True, error_model="numpy")
+@inlined
 def _begin_call(s: KernelState) -> None:
     cursor = s.cursor[0]
     cursor.n_sent = 0
-    cursor.n_details = 0
     cursor.n_marks_used = 0
+    if cursor.n_details_due:
+        cursor.n_details = 0
+        cursor.n_details_due = 0
 
 
-@nb.njit(nogil=True, error_model="numpy")
+@inlined
 def _take_chunk(samples: Samples, i: int, stop: int, s: KernelState) -> None:
     """Take rows `i` to `stop`, in which no stimulus begins and no tick lies but at the end."""
     settings, cursor = s.settings[0], s.cursor[0]
@@ -58,7 +63,7 @@ def _take_chunk(samples: Samples, i: int, stop: int, s: KernelState) -> None:
             close_column(end, s)
 
 
-@nb.njit(nogil=True, error_model="numpy")
+@inlined
 def _advance(samples: Samples, marks: npt.NDArray[np.int64], s: KernelState) -> Progress:
     settings, cursor = s.settings[0], s.cursor[0]
     _begin_call(s)
@@ -82,7 +87,7 @@ def _advance(samples: Samples, marks: npt.NDArray[np.int64], s: KernelState) -> 
     return _progress(s)
 
 
-@nb.njit(nogil=True, error_model="numpy")
+@inlined
 def _finish(s: KernelState) -> Progress:
     cursor = s.cursor[0]
     _begin_call(s)
@@ -90,14 +95,16 @@ def _finish(s: KernelState) -> Progress:
     send_details(cursor.end, cursor.end, s)
     if cursor.end > cursor.column_begin:
         close_column(cursor.end, s)
+    cursor.details_from = cursor.end - s.settings[0].n_details_every
     return _progress(s)
 
 
-@nb.njit(nogil=True, error_model="numpy")
+@inlined
 def _begin(first_sample: int, is_after_gap: bool, s: KernelState) -> None:
     cursor, settings = s.cursor[0], s.settings[0]
     cursor.begin = first_sample
     cursor.end = first_sample
+    cursor.details_from = first_sample
     cursor.n_pending = 0
     cursor.n_decided = 0
     cursor.n_window = 0
@@ -128,7 +135,7 @@ def _entries(sources: str) -> tuple[Callable[..., Any], ...]:
     of what is called, so that without `sources` an old compilation would survive their change.
     """
 
-    @nb.njit(nogil=True, error_model="numpy", cache=True)
+    @entry
     def advance(integers, floats, marks, *state):  # type: ignore[no-untyped-def]
         """Take at most `MAX_ROWS` further samples, of one type or the other.
 
@@ -137,19 +144,19 @@ def _entries(sources: str) -> tuple[Callable[..., Any], ...]:
         _ = sources
         return _advance(Samples(integers, floats), marks, KernelState(*state))
 
-    @nb.njit(nogil=True, error_model="numpy", cache=True)
+    @entry
     def finish(*state):  # type: ignore[no-untyped-def]
         """Hand out what waited for samples that will not come."""
         _ = sources
         return _finish(KernelState(*state))
 
-    @nb.njit(nogil=True, error_model="numpy", cache=True)
+    @entry
     def begin(first_sample, is_after_gap, *state):  # type: ignore[no-untyped-def]
         """Start anew, with the noise known so far and everything else forgotten."""
         _ = sources
         _begin(first_sample, is_after_gap, KernelState(*state))
 
-    @nb.njit(nogil=True, error_model="numpy", cache=True)
+    @entry
     def set_all(*state):  # type: ignore[no-untyped-def]
         """Let changed thresholds take effect."""
         _ = sources

@@ -30,6 +30,7 @@ SETTINGS: Final = np.dtype(
         ("n_turns", "<i8"),  # ticks per refresh of the noise
         ("n_noise_min", "<i8"),  # ticks before the first estimate
         ("n_column", "<i8"),
+        ("n_details_every", "<i8"),
         ("n_suspend", "<i8"),
         ("n_events_max", "<i4"),  # per refresh period; above, a channel is suspended
         ("n_events_burst", "<i4"),  # per refresh period; above, its noise is frozen
@@ -57,13 +58,16 @@ CURSOR: Final = np.dtype(
         ("n_decided", "<i8"),  # of the pending ones: sent, and waiting for their details
         ("n_window", "<i8"),  # pending events looked at by the last coincidence window
         ("n_sent", "<i8"),  # in this call
-        ("n_details", "<i8"),  # in this call
+        ("n_details", "<i8"),  # since the last batch of them
+        ("n_details_due", "<i8"),  # a batch that the next call forgets
+        ("details_from", "<i8"),  # sample index at which the last batch was given
         ("n_marks_used", "<i8"),  # in this call
         ("n_spikes", "<i8"),  # since the beginning; the next spike's id
         ("n_vetoed", "<i8"),
         ("n_blanked", "<i8"),  # samples of single channels
         ("n_columns", "<i8"),
         ("column_begin", "<i8"),
+        ("touched", "<i2"),  # kept so that the fetching of rows is not optimised away
         ("n_live", "<i4"),  # channels that could report a crossing at the last tick
         ("n_unknown", "<i4"),  # enabled channels without a noise estimate
         ("n_resting", "<i4"),
@@ -149,7 +153,8 @@ IS_SUSPENDED = 4
 IS_KNOWN = 5  # has a noise estimate
 MARKS = 6  # of the envelope column in the making
 RESTING = 7  # the first `n_resting` hold the numbers of channels that are dead or suspended
-N_INTS = 8
+IS_HIT = 8  # something may have happened on the channel; 2 and more: at a rail
+N_INTS = 9
 
 N_QUANTILES = 1024
 
@@ -177,8 +182,8 @@ class KernelState(NamedTuple):
     snippets: npt.NDArray[np.float32]
     quantiles: npt.NDArray[np.float32]
     """`(N_QUANTILES + 1,)`: value below which a share of Gaussian magnitudes lies, in sigma."""
-    column_values: npt.NDArray[np.float32]
-    """`(n_columns, 4, n_channels)`."""
+    column_values: npt.NDArray[np.int16]
+    """`(n_columns, 4, n_channels)`, counts."""
     column_marks: npt.NDArray[np.uint8]
     column_extents: npt.NDArray[np.int64]
     """`(n_columns, 2)`: first sample and number of samples."""

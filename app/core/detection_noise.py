@@ -7,9 +7,9 @@ of the median of the same values and the same indifference to spikes, at the cos
 sigma = median(|y|) / 0.6745: Quiroga, Nadasdy, Ben-Shaul, Neural Computation 16 (2004).
 """
 
-import numba as nb
 import numpy as np
 
+from app.core.detection_jit import compiled
 from app.core.detection_layout import (
     IS_KNOWN,
     IS_SUSPENDED,
@@ -29,7 +29,7 @@ N_STAGES = 5
 """Of the first estimate: each takes as many values as all before it, the first two a sixteenth."""
 
 
-@nb.njit(nogil=True, error_model="numpy")
+@compiled
 def set_limits(c: int, s: KernelState) -> None:
     """Set the thresholds of a channel from its noise, or from the operator's microvolts."""
     channel, settings = s.channels[c], s.settings[0]
@@ -43,7 +43,7 @@ def set_limits(c: int, s: KernelState) -> None:
     s.floats[POSITIVE_LIMIT, c] = magnitude if settings.is_positive_searched else infinite
 
 
-@nb.njit(nogil=True, error_model="numpy")
+@compiled
 def _take_estimate(c: int, s: KernelState) -> np.float32:
     """Return the sigma that the values since the last estimate speak for, and begin anew."""
     share = s.ints[N_BELOW, c] / s.ints[N_VALUES, c]
@@ -56,7 +56,7 @@ def _take_estimate(c: int, s: KernelState) -> np.float32:
     return s.floats[MEDIAN, c] / in_sigma
 
 
-@nb.njit(nogil=True, error_model="numpy")
+@compiled
 def _approach(c: int, s: KernelState) -> None:
     """Take the first estimate in stages; when the last is done, the channel's noise is known."""
     channel, settings = s.channels[c], s.settings[0]
@@ -76,7 +76,7 @@ def _approach(c: int, s: KernelState) -> None:
     s.floats[MEDIAN, c] = MEDIAN_OF_UNIT_NOISE * estimate
 
 
-@nb.njit(nogil=True, error_model="numpy")
+@compiled
 def _refresh(c: int, s: KernelState) -> None:
     """Let the noise follow what was seen since the last refresh, unless that was a burst."""
     channel, settings = s.channels[c], s.settings[0]
@@ -102,7 +102,7 @@ def _refresh(c: int, s: KernelState) -> None:
     set_limits(c, s)
 
 
-@nb.njit(nogil=True, error_model="numpy")
+@compiled
 def _wake(t: int, s: KernelState) -> None:
     """Let go of channels whose dead time and suspension are over; their noise counts again."""
     cursor, resting, n_left = s.cursor[0], s.ints[RESTING], 0
@@ -121,7 +121,7 @@ def _wake(t: int, s: KernelState) -> None:
     cursor.n_resting = n_left
 
 
-@nb.njit(nogil=True, error_model="numpy")
+@compiled
 def tick(t: int, s: KernelState) -> None:
     """Take one noise value per calm channel; refresh the channels whose turn it is.
 

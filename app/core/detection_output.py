@@ -5,9 +5,9 @@ what was withdrawn by then; its details are decided `n_detail` samples beyond it
 sample indices, never to the end of a block.
 """
 
-import numba as nb
 import numpy as np
 
+from app.core.detection_jit import compiled
 from app.core.detection_layout import (
     FLAG_ARTEFACT,
     FLAG_TRUNCATED,
@@ -21,7 +21,7 @@ from app.core.detection_layout import (
 )
 
 
-@nb.njit(nogil=True, error_model="numpy")
+@compiled
 def _mark_coincidences(i: int, horizon: int, s: KernelState) -> None:
     """Flag the events of the window that begins with event `i`, if it holds too many channels.
 
@@ -46,7 +46,7 @@ def _mark_coincidences(i: int, horizon: int, s: KernelState) -> None:
             s.pending[j].flags |= FLAG_ARTEFACT
 
 
-@nb.njit(nogil=True, error_model="numpy")
+@compiled
 def _extremum(i: int, stop: int, s: KernelState) -> int:
     """Return where pending event `i` is furthest out before `stop`."""
     event, mask = s.pending[i], s.ring.shape[0] - 1
@@ -59,7 +59,7 @@ def _extremum(i: int, stop: int, s: KernelState) -> int:
     return best
 
 
-@nb.njit(nogil=True, error_model="numpy")
+@compiled
 def _send(i: int, horizon: int, end: int, s: KernelState) -> None:
     """Write the event out with the extremum known at `horizon`."""
     event, cursor = s.pending[i], s.cursor[0]
@@ -89,7 +89,7 @@ def _send(i: int, horizon: int, end: int, s: KernelState) -> None:
     spike.sigma_uv = event.sigma_uv
 
 
-@nb.njit(nogil=True, error_model="numpy")
+@compiled
 def send_events(decided: int, end: int, s: KernelState) -> None:
     """Send what crossed before `decided`; `end` is where the samples end."""
     cursor, n_delay = s.cursor[0], s.settings[0].n_delay
@@ -105,7 +105,7 @@ def send_events(decided: int, end: int, s: KernelState) -> None:
     cursor.n_decided = i
 
 
-@nb.njit(nogil=True, error_model="numpy")
+@compiled
 def _detail(i: int, end: int, s: KernelState) -> None:
     event, cursor = s.pending[i], s.cursor[0]
     c, mask = event.channel, s.ring.shape[0] - 1
@@ -130,7 +130,7 @@ def _detail(i: int, end: int, s: KernelState) -> None:
     cursor.n_details += 1
 
 
-@nb.njit(nogil=True, error_model="numpy")
+@compiled
 def send_details(decided: int, end: int, s: KernelState) -> None:
     """Send the details of events that crossed before `decided`, and forget these events."""
     cursor, n_done = s.cursor[0], 0
@@ -146,7 +146,7 @@ def send_details(decided: int, end: int, s: KernelState) -> None:
         cursor.n_window = max(0, cursor.n_window - n_done)
 
 
-@nb.njit(nogil=True, error_model="numpy")
+@compiled
 def begin_columns(first_sample: int, s: KernelState) -> None:
     """Begin the first column of a gapless stretch."""
     s.cursor[0].column_begin = first_sample
@@ -154,20 +154,24 @@ def begin_columns(first_sample: int, s: KernelState) -> None:
         s.floats[LOWEST + k] = np.float32(-np.inf if k % 2 else np.inf)
 
 
-@nb.njit(nogil=True, error_model="numpy")
+@compiled
 def close_column(stop: int, s: KernelState) -> None:
     """Write the column that ends before sample `stop` into the ring of columns."""
     cursor, scale = s.cursor[0], s.settings[0].scale_uv
+    low, high = np.float32(-32768), np.float32(32767)
     n = s.channels.shape[0]
     row = cursor.n_columns % s.column_extents.shape[0]
     s.column_extents[row, 0] = cursor.column_begin
     s.column_extents[row, 1] = stop - cursor.column_begin
     for k in range(4):
         own, written = s.floats[LOWEST + k], s.column_values[row, k]
-        factor = scale if k >= RAW_LOWEST else np.float32(1)
+        factor = np.float32(1) if k >= RAW_LOWEST else np.float32(1) / scale
         reset = np.float32(-np.inf if k % 2 else np.inf)
         for c in range(n):
-            written[c] = own[c] * factor
+            v = own[c] * factor
+            v = v if v > low else low
+            v = v if v < high else high
+            written[c] = np.int16(np.int32(v))
             own[c] = reset
     marks, suspended, written_marks = s.ints[MARKS], s.ints[IS_SUSPENDED], s.column_marks[row]
     common = MARK_AFTER_GAP if cursor.is_after_gap else 0

@@ -5,13 +5,14 @@ blanking reaches back before the stimulus or the rail that causes it; crossings 
 withdrawn, and remember when that was decided.
 """
 
-import numba as nb
 import numpy as np
 
 from app.core.detection_filter import Samples, count_at
+from app.core.detection_jit import compiled, inlined
 from app.core.detection_layout import (
     FLAG_TRUNCATED,
     HIGHEST,
+    IS_HIT,
     IS_SETTLING,
     IS_SUSPENDED,
     LOWEST,
@@ -28,11 +29,11 @@ from app.core.detection_layout import (
     KernelState,
 )
 
-N_GROUP = 64
+N_GROUP = 32
 """Channels that are dismissed together when nothing happened on any of them."""
 
 
-@nb.njit(nogil=True, error_model="numpy")
+@compiled
 def _withdraw(c: int, start: int, known_at: int, s: KernelState) -> None:
     """Withdraw crossings from `start` on, and end earlier trough searches there; c = -1: all."""
     n_trough = s.settings[0].n_trough
@@ -50,7 +51,7 @@ def _withdraw(c: int, start: int, known_at: int, s: KernelState) -> None:
             event.flags |= FLAG_TRUNCATED
 
 
-@nb.njit(nogil=True, error_model="numpy")
+@compiled
 def _blank(c: int, start: int, known_at: int, until: int, s: KernelState) -> None:
     """Withhold a channel from the search; `start` lies before `known_at`."""
     channel = s.channels[c]
@@ -68,7 +69,7 @@ def _blank(c: int, start: int, known_at: int, until: int, s: KernelState) -> Non
     s.ints[WEIGHT, c] = 0
 
 
-@nb.njit(nogil=True, error_model="numpy")
+@compiled
 def blank_for_stimulus(index: int, stimulated: int, known_at: int, s: KernelState) -> None:
     """Blank all channels around a stimulus, and the stimulated one for longer."""
     settings = s.settings[0]
@@ -82,7 +83,7 @@ def blank_for_stimulus(index: int, stimulated: int, known_at: int, s: KernelStat
     _withdraw(-1, start, known_at, s)
 
 
-@nb.njit(nogil=True, error_model="numpy")
+@compiled
 def blank_after_gap(first_sample: int, s: KernelState) -> None:
     """Withhold every channel while the filter settles."""
     for c in range(s.channels.shape[0]):
@@ -93,7 +94,7 @@ def blank_after_gap(first_sample: int, s: KernelState) -> None:
         _blank(c, first_sample, first_sample, max(until, first_sample + 1), s)
 
 
-@nb.njit(nogil=True, error_model="numpy")
+@inlined
 def _peg(c: int, t: int, s: KernelState) -> None:
     """Blank a channel that is at a rail at `t`."""
     settings = s.settings[0]
@@ -105,7 +106,7 @@ def _peg(c: int, t: int, s: KernelState) -> None:
     _withdraw(c, start, t, s)
 
 
-@nb.njit(nogil=True, error_model="numpy")
+@inlined
 def _is_withheld(t: int, c: int, y: np.float32, s: KernelState) -> bool:
     """Say whether the channel is blanked at `t`, or has not come to rest since.
 
@@ -131,7 +132,7 @@ def _is_withheld(t: int, c: int, y: np.float32, s: KernelState) -> bool:
     return True
 
 
-@nb.njit(nogil=True, error_model="numpy")
+@inlined
 def _rest(c: int, s: KernelState) -> None:
     """List a channel as dead or suspended; the ticks look when that is over."""
     cursor, channel = s.cursor[0], s.channels[c]
@@ -142,7 +143,7 @@ def _rest(c: int, s: KernelState) -> None:
         cursor.n_resting += 1
 
 
-@nb.njit(nogil=True, error_model="numpy")
+@compiled
 def _add_event(t: int, c: int, crossed: np.float32, s: KernelState) -> None:
     settings, cursor, channel = s.settings[0], s.cursor[0], s.channels[c]
     i = cursor.n_pending
@@ -173,18 +174,18 @@ def _add_event(t: int, c: int, crossed: np.float32, s: KernelState) -> None:
     _rest(c, s)
 
 
-@nb.njit(nogil=True, error_model="numpy")
+@inlined
 def _search_channel(
     samples: Samples, i: int, start: int, stop: int, c: int, s: KernelState
 ) -> None:
     """Walk one channel; row `i` is sample `start` of the stream."""
     channel, rail = s.channels[c], s.settings[0].rail_counts
     negative, positive = s.floats[NEGATIVE_LIMIT, c], s.floats[POSITIVE_LIMIT, c]
-    mask = s.ring.shape[0] - 1
+    mask, is_railed = s.ring.shape[0] - 1, s.ints[IS_HIT, c] > 1
     last = s.ring[(start - 1) & mask, c] if start > s.cursor[0].begin else np.float32(0)
     for t in range(start, stop):
         y = s.ring[t & mask, c]
-        if not (abs(count_at(samples, i + t - start, c, s)) < rail):
+        if is_railed and not (abs(count_at(samples, i + t - start, c, s)) < rail):
             _peg(c, t, s)
         is_withheld = _is_withheld(t, c, y, s) or t < channel.dead_until
         if not is_withheld and t >= channel.suspended_until:
@@ -195,7 +196,7 @@ def _search_channel(
         last = y
 
 
-@nb.njit(nogil=True, error_model="numpy")
+@compiled
 def search(samples: Samples, i: int, start: int, stop: int, s: KernelState) -> None:
     """Search the channels on which something may have happened from `start` to `stop`.
 
@@ -206,19 +207,18 @@ def search(samples: Samples, i: int, start: int, stop: int, s: KernelState) -> N
     lowest, highest = s.floats[LOWEST], s.floats[HIGHEST]
     raw_lowest, raw_highest = s.floats[RAW_LOWEST], s.floats[RAW_HIGHEST]
     negative, positive = s.floats[NEGATIVE_LIMIT], s.floats[POSITIVE_LIMIT]
-    is_settling = s.ints[IS_SETTLING]
+    is_settling, is_hit = s.ints[IS_SETTLING], s.ints[IS_HIT]
     for first in range(0, n, N_GROUP):
         group_stop = min(first + N_GROUP, n)
-        n_hits = 0
+        has_hits = np.int32(0)
         for c in range(first, group_stop):
-            is_beyond = (lowest[c] < negative[c]) | (highest[c] > positive[c])
-            is_railed = (raw_lowest[c] <= -rail) | (raw_highest[c] >= rail)
-            n_hits += is_beyond | is_railed | (is_settling[c] != 0)
-        if n_hits == 0:
+            is_beyond = np.int32(lowest[c] < negative[c]) | np.int32(highest[c] > positive[c])
+            is_railed = np.int32(raw_lowest[c] <= -rail) | np.int32(raw_highest[c] >= rail)
+            hit = is_beyond | is_settling[c] | (is_railed << 1)
+            is_hit[c] = hit
+            has_hits |= hit
+        if has_hits == 0:
             continue
         for c in range(first, group_stop):
-            is_beyond = (lowest[c] < negative[c]) | (highest[c] > positive[c])
-            is_railed = (raw_lowest[c] <= -rail) | (raw_highest[c] >= rail)
-            is_hit = is_beyond | is_railed | (is_settling[c] != 0)
-            if is_hit and s.channels[c].is_enabled:
+            if is_hit[c] and s.channels[c].is_enabled:
                 _search_channel(samples, i, start, stop, c, s)

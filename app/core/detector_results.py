@@ -36,7 +36,7 @@ class DetectedSpikes:
     n_blanked: int
     """Samples of single channels withheld from the search by blanking."""
     details: SpikeDetails
-    """Of spikes that were sent 0.5 to 3 ms ago, and by now have passed."""
+    """Of spikes that were sent some milliseconds ago, and have passed by now; given in batches."""
     has_gap: bool = False
     """Samples are missing before this block, or its counter restarted."""
     n_before_gap: int = 0

@@ -47,7 +47,7 @@ class DetectorSettings:
     n_channels_for_veto: int = 5
     """With fewer channels at work there is no veto: neighbours do see the same spike."""
     noise_floor_uv: float = 1.0
-    noise_interval_s: float = 0.0005
+    noise_interval_s: float = 0.001
     min_noise_s: float = 1.0
     """Calm signal seen by a channel before its first estimate, and so before its first spike."""
     noise_refresh_s: float = 1.0

@@ -17,6 +17,8 @@ FLOAT_RAIL_UV = 1e6
 """Of samples that come as float32: more than any electrode carries."""
 FIRST_GUESS_UV = 5.0
 ENVELOPE_RING_S = 0.5
+DETAILS_EVERY_S = 0.01
+"""Nobody waits for details, and collecting them costs per batch."""
 
 
 def kernel_state(
@@ -42,12 +44,13 @@ def kernel_state(
     n_snippet = round((settings.snippet_before_s + settings.snippet_after_s) * rate_hz)
     n_kept = n_detail + n_snippet + n_decimation + 2
     n_waiting = n_channels * ((n_detail + n_decimation) // n_dead_time + 2)
-    n_out = n_waiting + n_channels * (layout.MAX_ROWS // n_dead_time + 1)
+    n_rows_of_details = layout.MAX_ROWS + int(k["n_details_every"][0])
+    n_out = n_waiting + n_channels * (n_rows_of_details // n_dead_time + 2)
     width = n_channels + layout.LANES
     n_columns = max(
         round(ENVELOPE_RING_S * rate_hz / n_column), 2 * (layout.MAX_ROWS // n_column + 2)
     )
-    ring = EnvelopeRing(n_channels, n_column, n_columns)
+    ring = EnvelopeRing(n_channels, n_column, n_columns, stream_format.microvolts_per_count)
     quantile = NormalDist().inv_cdf
     shares = np.arange(layout.N_QUANTILES) / layout.N_QUANTILES
     state = layout.KernelState(
@@ -118,6 +121,7 @@ def _settings_record(
     k["n_turns"] = max(1, n(settings.noise_refresh_s) // n_decimation)
     k["n_noise_min"] = max(1, n(settings.min_noise_s) // n_decimation)
     k["n_column"] = max(1, round(settings.column_s * rate_hz / n_decimation)) * n_decimation
+    k["n_details_every"] = n(DETAILS_EVERY_S)
     k["n_suspend"] = n(settings.suspend_s)
     k["n_events_max"] = math.floor(settings.max_rate_hz * settings.noise_refresh_s)
     k["n_events_burst"] = math.floor(settings.burst_rate_hz * settings.noise_refresh_s)

@@ -45,12 +45,13 @@ class ColumnMark(enum.IntFlag):
 class EnvelopeColumns:
     """Lowest and highest value per channel of short stretches of the stream, oldest first.
 
-    The arrays are the caller's own. Columns end where `sample_index` is a multiple of
-    `n_samples_per_column`, so they do not depend on the cutting into blocks; one that is broken off
-    by a gap is shorter.
+    Values are int16 counts of `microvolts_per_count`, held at the ends of that range. The arrays
+    are the caller's own. Columns end where `sample_index` is a multiple of `n_samples_per_column`,
+    so they do not depend on the cutting into blocks; one that is broken off by a gap is shorter.
     """
 
     n_samples_per_column: int
+    microvolts_per_count: float
     first_column: int
     """Counts the columns of a stream from 0; ask for `next_column` next time."""
     n_missed: int
@@ -59,12 +60,12 @@ class EnvelopeColumns:
     """`(n_columns,)`: index of each column's first sample."""
     n_samples: npt.NDArray[np.int64]
     """`(n_columns,)`: how many samples each column holds."""
-    lowest_uv: npt.NDArray[np.float32]
+    lowest: npt.NDArray[np.int16]
     """`(n_columns, n_channels)`, filtered."""
-    highest_uv: npt.NDArray[np.float32]
-    raw_lowest_uv: npt.NDArray[np.float32]
+    highest: npt.NDArray[np.int16]
+    raw_lowest: npt.NDArray[np.int16]
     """`(n_columns, n_channels)`, as it came from the amplifier."""
-    raw_highest_uv: npt.NDArray[np.float32]
+    raw_highest: npt.NDArray[np.int16]
     marks: npt.NDArray[np.uint8]
     """`(n_columns, n_channels)` of `ColumnMark`."""
 
@@ -122,14 +123,21 @@ class EnvelopeRing:
     afterwards by `publish`. A reader copies first and looks then whether it was overtaken.
     """
 
-    def __init__(self, n_channels: int, n_samples_per_column: int, n_columns: int) -> None:
+    def __init__(
+        self,
+        n_channels: int,
+        n_samples_per_column: int,
+        n_columns: int,
+        microvolts_per_count: float,
+    ) -> None:
         """Reserve room for `n_columns`; half of them may be in the making at any time."""
-        self.values = np.zeros((n_columns, 4, n_channels), np.float32)
+        self.values = np.zeros((n_columns, 4, n_channels), np.int16)
         """Lowest, highest, raw lowest and raw highest; for the writer."""
         self.marks = np.zeros((n_columns, n_channels), np.uint8)
         self.extents = np.zeros((n_columns, 2), np.int64)
         """First sample and number of samples."""
         self.n_samples_per_column = n_samples_per_column
+        self.microvolts_per_count = microvolts_per_count
         self._n_columns = n_columns
         self._n_readable = n_columns // 2
         self._n_published = 0
@@ -156,14 +164,15 @@ class EnvelopeRing:
         first += n_overtaken
         return EnvelopeColumns(
             n_samples_per_column=self.n_samples_per_column,
+            microvolts_per_count=self.microvolts_per_count,
             first_column=first,
             n_missed=max(0, first - from_column),
             first_sample=extents[n_overtaken:, 0],
             n_samples=extents[n_overtaken:, 1],
-            lowest_uv=values[n_overtaken:, 0],
-            highest_uv=values[n_overtaken:, 1],
-            raw_lowest_uv=values[n_overtaken:, 2],
-            raw_highest_uv=values[n_overtaken:, 3],
+            lowest=values[n_overtaken:, 0],
+            highest=values[n_overtaken:, 1],
+            raw_lowest=values[n_overtaken:, 2],
+            raw_highest=values[n_overtaken:, 3],
             marks=marks[n_overtaken:],
         )
 
