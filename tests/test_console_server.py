@@ -38,12 +38,12 @@ def fill(ring: EnvelopeRing, first: int, n: int, sample: int, value_uv: float = 
     for k in range(n):
         row = (first + k) % len(ring.extents)
         ring.extents[row] = sample + k * ring.n_samples_per_column, ring.n_samples_per_column
-        ring.values[row] = np.array([-1.0, 1.0, -2.0, 2.0])[:, None] * value_uv
+        ring.values[row] = np.rint(np.array([-1, 1, -2, 2])[:, None] * value_uv / 0.195)
     ring.publish(first + n)
 
 
 def feed_with_ring(n_channels: int = 4) -> tuple[LiveFeed, EnvelopeRing]:
-    feed, ring = LiveFeed(feed_format(n_channels)), EnvelopeRing(n_channels, 20, 4096)
+    feed, ring = LiveFeed(feed_format(n_channels)), EnvelopeRing(n_channels, 20, 4096, 0.195)
     feed.set_envelopes(ring)
     feed.time_of = lambda sample: 1000 + sample * 50_000
     return feed, ring

@@ -16,9 +16,8 @@ from app.core.signal_view import EnvelopeRing
 class ColumnReader:
     """Reads what is new as bodies of frames. One thread calls it; `buffers` are reused."""
 
-    def __init__(self, ring: EnvelopeRing, microvolts_per_count: float) -> None:
+    def __init__(self, ring: EnvelopeRing) -> None:
         self._ring = ring
-        self._counts_per_uv = 1.0 / microvolts_per_count
         self._next = ring.n_published
         n, n_channels = ring.n_readable, ring.values.shape[2]
         self._counts = np.empty((n, 2, n_channels), np.int16)
@@ -39,7 +38,6 @@ class ColumnReader:
             first,
             n,
             0 if is_filtered else 2,
-            self._counts_per_uv,
             self._counts,
             self._extents,
             self._is_pegged,

@@ -24,7 +24,7 @@ class Subscription:
         self._feed = feed
         self._columns: ColumnReader | None = None
         if has_traces and feed.envelopes is not None:
-            self._columns = ColumnReader(feed.envelopes, feed.format.microvolts_per_count)
+            self._columns = ColumnReader(feed.envelopes)
         self.is_filtered = True
         """Whether traces are shown as detection sees them, or as they came."""
         self._spikes = feed.spikes.end

@@ -171,7 +171,7 @@ def close_column(stop: int, s: KernelState) -> None:
             v = own[c] * factor
             v = v if v > low else low
             v = v if v < high else high
-            written[c] = np.int16(np.int32(v))
+            written[c] = np.int16(np.int32(np.rint(v)))
             own[c] = reset
     marks, suspended, written_marks = s.ints[MARKS], s.ints[IS_SUSPENDED], s.column_marks[row]
     common = MARK_AFTER_GAP if cursor.is_after_gap else 0
