@@ -162,6 +162,7 @@ def _add_demo(commands: "_Subparsers[argparse.ArgumentParser]") -> None:
         default="arc-one",
         help="what holds the memristors (default arc-one)",
     )
+    demo.add_argument("--gui", action="store_true", help="show all three sites in a window")
     demo.add_argument("--no-progress", action="store_true")
     demo.add_argument("--json", action="store_true", help="print summary.json at the end")
 

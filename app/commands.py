@@ -294,6 +294,7 @@ def demo(arguments: argparse.Namespace) -> int:
             shows_progress=not arguments.no_progress,
             prints_json=arguments.json,
             smu=arguments.smu,
+            shows_window=arguments.gui,
         )
     )
 

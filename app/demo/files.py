@@ -45,6 +45,8 @@ class DemoSettings:
     prints_json: bool = False
     smu: str = "arc-one"
     """What holds the memristors: the array of an ArC ONE, or a bench unit for each of them."""
+    shows_window: bool = False
+    """Open the operator's window, and go on until it is closed."""
 
 
 def prepare_files(settings: DemoSettings) -> tuple[Experiment, dict[str, Path]]:

@@ -7,6 +7,7 @@ this program only does what the three operators would do, through the same comma
 import json
 import subprocess
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from app.demo.sites import (
     chain_running,
 )
 from app.demo.summary import Sessions, summarise
+from app.demo.window import DemoWindow, demo_window
 from app.exit_codes import ExitCode
 
 DRAIN_LIMIT_S = 5.0
@@ -56,13 +58,28 @@ def is_success(summary: Mapping[str, Any]) -> bool:
 
 def _run(settings: DemoSettings, progress: Progress) -> dict[str, Any]:
     experiment, site_files = prepare_files(settings)
-    with chain_running(site_files) as running:
+    with ExitStack() as stack:
+        running = stack.enter_context(chain_running(site_files))
         progress.say("three engines run, each with its instruments in processes of their own")
+        if settings.shows_window:
+            window = stack.enter_context(demo_window(site_files))
+            window.await_attached(running)
+            stack.callback(_until_closed, window, progress)
         # A playback cannot stimulate, so a site that has only one is not armed.
         arm_all(running, leave_out=() if settings.recording is None else ("padova",))
         _run_protocol(running, experiment, settings, progress)
+        if settings.shows_window:
+            _until_closed(window, progress)
         counters, folders = _end(running)
     return _write_results(settings, experiment, counters, folders)
+
+
+def _until_closed(window: DemoWindow, progress: Progress) -> None:
+    """Leave the window to its reader; also after a failure, which is what there is to look at."""
+    if window.is_open:
+        progress.end_line()
+        progress.say("the protocol is over; close the window to end the demonstration")
+        window.await_closed()
 
 
 def _run_protocol(

@@ -65,7 +65,7 @@ def engine_status(engine: Engine, parts: EngineParts) -> dict[str, Any]:
         "amplifier": acquisition.status if acquisition else None,
         "chip_spikes": sum(reader.n_spikes for reader in parts.chip_readers),
         "n_unusable_psps": parts.links.n_unusable_psps,
-        "console": _console(engine),
+        "console": _console(engine, parts),
         "devices_waiting": sum(worker.n_waiting for worker in parts.devices),
     }
     if parts.raw_writer is not None:
@@ -118,7 +118,7 @@ def _process() -> dict[str, Any]:
     }
 
 
-def _console(engine: Engine) -> dict[str, Any] | None:
+def _console(engine: Engine, parts: EngineParts) -> dict[str, Any] | None:
     """Return what showing costs, and whom it is shown."""
     server = engine.console
     if server is None:
@@ -130,6 +130,7 @@ def _console(engine: Engine) -> dict[str, Any] | None:
             {"number": c.number, "address": c.address, "operator": c.operator}
             for c in server.callers
         ],
+        "n_watching": parts.feed.n_watchers,
         "n_frames": cost.n_frames,
         "mean_frame_ms": cost.total_ns / max(1, cost.n_frames) / 1e6,
         "worst_frame_ms": cost.worst_ns / 1e6,
