@@ -141,9 +141,9 @@ def test_a_thousand_channels_fit_any_height(height):
 def test_kinds_late_events_and_artefacts_have_their_own_colours():
     data = RasterData(feed_format(2))
     data.set_now(1000)
-    events = np.zeros(4, NEURON_EVENT)
-    events["neuron"], events["site"] = [1, 7, 1, 99], [0, 1, 0, 0]
-    events["kind"], events["flags"] = [0, 2, 1, 2], [0, 0, 1, 0]
+    events = np.zeros(5, NEURON_EVENT)
+    events["neuron"], events["site"] = [1, 7, 1, 99, 98], [0, 1, 0, 1, 0]
+    events["kind"], events["flags"] = [0, 2, 1, 2, 2], [0, 0, 1, 0, 0]
     data.add_events(events)
     spikes = np.zeros(3, FEED_SPIKE)
     spikes["channel"], spikes["flags"] = [3, 2, 4], [0, 1, 0]

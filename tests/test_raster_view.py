@@ -107,7 +107,7 @@ def test_the_mouse_says_who_and_when_and_a_click_selects(view, qtbot):
 
 def test_events_of_unknown_neurons_are_counted_in_sight(view):
     event = np.zeros(2, NEURON_EVENT)
-    event["neuron"] = 1234
+    event["neuron"], event["site"] = 1234, 1
     view.add_events(event)
     view.refresh()
     assert "2 events of neurons that are not in the experiment" in view.state_label.text()

@@ -67,7 +67,8 @@ def screen(view: TraceView) -> np.ndarray:
 def test_the_screen_shows_the_pixels_of_the_image(view, qtbot):
     view.set_settings(dataclasses.replace(view.settings, is_grid=False, n_lanes=4))
     settle(view, qtbot)
-    np.testing.assert_array_equal(screen(view), view._image.pixels.copy()[::7])
+    # The line of an axis may lie on the image's outermost pixels.
+    np.testing.assert_array_equal(screen(view)[:, 1:-1], view._image.pixels[::7, 1:-1])
 
 
 @pytest.mark.parametrize("palette", [DARK, LIGHT])

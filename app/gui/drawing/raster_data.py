@@ -25,7 +25,10 @@ class RasterData:
         self.rows = rows_of(feed_format)
         self.bands: list[MissingBand] = []
         self.n_unknown = 0
-        """Events of neurons that are not in the format."""
+        """Events without a row: of neurons that are not in the format.
+
+        Those of our own electrodes do not count, for their spikes have rows.
+        """
         self._n_events_max = n_events_max
         self.history = EventHistory(n_events_max)
         n_sites = len(feed_format.sites)
@@ -62,7 +65,8 @@ class RasterData:
         """Take events of neurons, `NEURON_EVENT`, into the rows of their neurons."""
         rows = self.rows.neuron_rows
         row = np.array([rows.get(int(n), -1) for n in records["neuron"]], np.int32)
-        self.n_unknown += int((row < 0).sum())
+        has_row = (row >= 0) | ((records["site"] == self._own_site) & bool(self.format.n_channels))
+        self.n_unknown += int((~has_row).sum())
         records, row = records[row >= 0], row[row >= 0]
         of_kind = self._of_kind[records["kind"]]
         colour = np.where(of_kind == 255, records["site"], of_kind)

@@ -86,7 +86,7 @@ class RateMap(QWidget):
         axis = self.plot.getAxis(side)
         if self._grid is None or not self._grid.is_in_place:
             axis.setTicks([[], []])
-            axis.setLabel("electrodes in order, not in place", "")
+            axis.setLabel("electrodes in order, not in place" if side == "bottom" else "", "")
             return
         axis.setLabel(f"{'x' if side == 'bottom' else 'y'} on the array", "µm")
         um = {

@@ -105,7 +105,7 @@ class TraceControls(QWidget):
             (self.lanes_choice, settings.n_lanes),
         ):
             combo.setCurrentIndex(combo.findData(value))
-        self.lanes_choice.setEnabled(not settings.is_grid)
+        self.lanes_choice.setVisible(not settings.is_grid)
         self.fit_button.setChecked(settings.is_scale_per_channel)
 
     def show_state(self, text: str, is_live: bool) -> None:
