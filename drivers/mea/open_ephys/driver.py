@@ -1,28 +1,17 @@
 """The Open Ephys GUI, with any amplifier behind it, as a source of samples."""
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 
-import zmq
-
-from drivers.errors import (
-    InstrumentProtocolError,
-    InstrumentTimeoutError,
-    SafetyLimitError,
-    TransportError,
-)
+from drivers.errors import InstrumentProtocolError, InstrumentTimeoutError, SafetyLimitError
 from drivers.mea.open_ephys import wire
 from drivers.mea.open_ephys.control import GuiControl
 from drivers.mea.open_ephys.settings import OpenEphysSettings
+from drivers.mea.open_ephys.subscription import Subscription
 from drivers.mea.protocol import Pattern, SampleBlock, StreamFormat
 from drivers.permit import Permit
 from drivers.safe_state import SafeReport, SafeState
 
-POLL_S = 0.02
-"""How long `close` may have to wait for a reader."""
-MAX_WAITING_MESSAGES = 200
-"""About four seconds; ZeroMQ drops what is beyond, and the sample numbers then tell."""
 CANNOT = "the Open Ephys GUI gives samples and takes no stimuli from us"
 
 
@@ -49,12 +38,8 @@ class OpenEphysGui:
         self._format = StreamFormat(
             settings.channels, settings.sample_rate_hz, settings.microvolts_per_count
         )
-        self._lock = threading.Lock()  # a ZeroMQ socket is for one thread at a time
-        self._is_closing = threading.Event()
-        self._context: zmq.Context[zmq.Socket[bytes]] | None = None
-        self._sockets: list[zmq.Socket[bytes]] = []
-        self._samples: zmq.Socket[bytes] | None = None
-        self._spikes: zmq.Socket[bytes] | None = None
+        self._samples: Subscription | None = None
+        self._spikes: Subscription | None = None
         self._has_started_gui = False
         self._first: SampleBlock | None = None
         self._stream = settings.stream
@@ -69,17 +54,11 @@ class OpenEphysGui:
     def open(self) -> None:
         """Make sure that the GUI answers, and subscribe. Raises as `GuiControl.mode`."""
         self._control.mode()
-        if self._context is not None:
-            return
-        self._is_closing.clear()
-        self._context = zmq.Context()
-        try:
-            self._samples = self._subscribe(self.settings.falcon_port)
-            if self.settings.broadcaster_port is not None:
-                self._spikes = self._subscribe(self.settings.broadcaster_port)
-        except zmq.ZMQError as exc:
-            self._disconnect()
-            raise TransportError(f"{self.name}: cannot subscribe: {exc}") from exc
+        settings = self.settings
+        if self._samples is None:
+            self._samples = self._subscribe(settings.falcon_port)
+        if self._spikes is None and settings.broadcaster_port is not None:
+            self._spikes = self._subscribe(settings.broadcaster_port)
 
     def prepare(self, patterns: Sequence[Pattern]) -> None:
         """Refuse patterns; only an empty list is accepted. Raises `SafetyLimitError`."""
@@ -98,12 +77,10 @@ class OpenEphysGui:
         InstrumentProtocolError
             The samples are not what the settings say.
         """
-        self._opened()
-        while self._receive(self._samples, 0.0) is not None:
-            pass  # of an earlier run
+        self._opened().drain()  # of an earlier run
         if self._control.mode() == wire.IDLE:
+            self._has_started_gui = True  # also where its answer is lost
             self._control.set_mode(wire.ACQUIRE)
-            self._has_started_gui = True
         self._first = None
         first = self.read_block(self.settings.start_timeout_s)
         if first is None:
@@ -122,14 +99,14 @@ class OpenEphysGui:
         InstrumentProtocolError
             A message cannot be read, or its channels, rate or stream are not those of the settings.
         """
-        self._opened()
+        samples = self._opened()
         if self._first is not None:
             first, self._first = self._first, None
             return first
         deadline_ns = self._clock_ns() + round(timeout_s * 1e9)
         while True:
             left_s = max(0.0, (deadline_ns - self._clock_ns()) / 1e9)
-            frames = self._receive(self._samples, left_s)
+            frames = samples.receive(left_s)
             if frames is None:
                 return None
             received_ns = self._clock_ns()
@@ -151,12 +128,12 @@ class OpenEphysGui:
         if self._spikes is None:
             raise InstrumentProtocolError(f"{self.name}: broadcaster_port is not set, or not open")
         spikes = []
-        frames = self._receive(self._spikes, timeout_s)
+        frames = self._spikes.receive(timeout_s)
         while frames is not None:
             spike = wire.decode_event(frames)
             if spike is not None:
                 spikes.append(spike)
-            frames = self._receive(self._spikes, 0.0)
+            frames = self._spikes.receive(0.0)
         return spikes
 
     def stimulate(self, permit: Permit) -> int:
@@ -179,40 +156,18 @@ class OpenEphysGui:
 
     def close(self) -> None:
         """Disconnect; idempotent, never raises. The GUI goes on with what it does."""
-        self._is_closing.set()
-        with self._lock:
-            self._disconnect()
+        for one in (self._samples, self._spikes):
+            if one is not None:
+                one.close()
+        self._samples = self._spikes = None
 
-    def _opened(self) -> None:
+    def _opened(self) -> Subscription:
         if self._samples is None:
             raise InstrumentProtocolError(f"{self.name}: not open")
+        return self._samples
 
-    def _subscribe(self, port: int) -> "zmq.Socket[bytes]":
-        if self._context is None:
-            raise InstrumentProtocolError(f"{self.name}: not open")
-        made: zmq.Socket[bytes] = self._context.socket(zmq.SUB)
-        self._sockets.append(made)
-        made.set(zmq.RCVHWM, MAX_WAITING_MESSAGES)
-        made.connect(f"tcp://{self.settings.host}:{port}")
-        made.subscribe(b"")
-        return made
-
-    def _receive(self, source: "zmq.Socket[bytes] | None", timeout_s: float) -> list[bytes] | None:
-        """Return the frames of the next message, None after the time-out or at `close`."""
-        deadline_ns = self._clock_ns() + round(timeout_s * 1e9)
-        while not self._is_closing.is_set():
-            left_s = max(0.0, (deadline_ns - self._clock_ns()) / 1e9)
-            with self._lock:
-                if source is None or source.closed:
-                    return None
-                try:
-                    if source.poll(round(1000 * min(left_s, POLL_S))):
-                        return source.recv_multipart()
-                except zmq.ZMQError as exc:
-                    raise TransportError(f"{self.name}: reading failed: {exc}") from exc
-            if not left_s > 0:
-                return None
-        return None
+    def _subscribe(self, port: int) -> Subscription:
+        return Subscription(f"{self.settings.host}:{port}", self._clock_ns)
 
     def _is_ours(self, data: wire.ContinuousData) -> bool:
         if not self._stream:
@@ -246,12 +201,3 @@ class OpenEphysGui:
         block = SampleBlock(samples, data.sample_number, n_lost, received_ns)
         self._end_sample = block.end_sample
         return block
-
-    def _disconnect(self) -> None:
-        self._samples = self._spikes = None
-        for one in self._sockets:
-            one.close(linger=0)
-        self._sockets.clear()
-        if self._context is not None:
-            self._context.term()
-        self._context = None
