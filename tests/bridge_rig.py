@@ -59,19 +59,20 @@ def identity(folder: Path, name: str, peers: list[str]) -> TlsIdentity:
 def running(
     folder: Path, name: str, peer: str, *, port: int | None = None, session: str | None = None,
     last_seqs: dict[str, int] | None = None, key_of: str | None = None,
+    listen_host: str = "127.0.0.1", clock: str = "clock",
 ) -> Iterator[Site]:  # fmt: skip
     events: queue.SimpleQueue[LinkEvent] = queue.SimpleQueue()
     failures: list = []
     host = None if port is None else "127.0.0.1"
     local = LocalSite(
-        name, session or SESSIONS[name], "hash", "clock",
+        name, session or SESSIONS[name], "hash", clock,
         (StreamInfo(stream=0, name="x", provenance=Provenance.MOCK, neurons=(1,)),),
     )  # fmt: skip
     bridge = Bridge(
         local,
         identity(folder, key_of or name, [peer]),
         (PeerAddress(peer, host, port),),
-        listen=("127.0.0.1", 0) if port is None else None,
+        listen=(listen_host, 0) if port is None else None,
         last_seqs={peer: last_seqs or {}},
         on_event=events.put,
         clock_ns=monotonic_ns,
