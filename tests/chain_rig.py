@@ -23,6 +23,8 @@ def running_chain(out: Path, seconds_per_phase: float = 60.0) -> Iterator[dict[s
     with chain_running(site_files) as sites:
         arm_all(sites)
         yield sites
+        for site in sites.values():
+            assert_unharmed(site)
 
 
 def until(is_so: Callable[[], bool], what: str, limit_s: float = 20.0) -> None:
@@ -71,6 +73,18 @@ def truth(site: RunningSite, ask: str) -> dict[str, Any]:
         with connection.makefile("rb") as lines:
             answer: dict[str, Any] = json.loads(lines.readline())
     return answer
+
+
+def assert_unharmed(site: RunningSite) -> None:
+    """Ask the site's mock, if it still runs, whether tissue or a device came to harm."""
+    if site.name == "zurich" or site.process.poll() is not None:
+        return
+    try:
+        status = truth(site, "status")
+    except (OSError, ValueError):
+        return  # killed by the test
+    harm = status["damage"] if site.name == "padova" else status["damaged"]
+    assert harm in (0.0, []), f"{site.name}: {harm}"
 
 
 def link_state(site: RunningSite, peer: str) -> str:

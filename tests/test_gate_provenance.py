@@ -35,6 +35,40 @@ def test_every_cause_on_every_culture(cause, kind, actuator, accepts_simulated):
     assert rig.gate.snapshot().n_permits == (expected is None)
 
 
+NINE = {
+    # source, actuator: what becomes of a stimulus
+    (LIVE, LIVE): "allowed",
+    (LIVE, MOCK): "allowed",
+    (LIVE, PLAYBACK): "refused always",
+    (MOCK, LIVE): "refused unless the site file accepts simulated causes",
+    (MOCK, MOCK): "allowed",
+    (MOCK, PLAYBACK): "refused always",
+    (PLAYBACK, LIVE): "refused unless the site file accepts simulated causes",
+    (PLAYBACK, MOCK): "allowed",
+    (PLAYBACK, PLAYBACK): "refused always",
+}
+
+
+@pytest.mark.parametrize(("pair", "word"), NINE.items())
+def test_the_nine_pairs_of_source_and_actuator(pair, word):
+    source, actuator = pair
+    reasons = []
+    for accepts_simulated in (False, True):
+        culture = (
+            PlaybackProfile("mea")
+            if actuator is PLAYBACK
+            else stimulator(provenance=actuator, accepts_simulated=accepts_simulated)
+        )
+        rig = armed_rig(culture, SPARE)
+        reasons.append(rig.reason(Stimulate(1), provenance=source))
+    expected = {
+        "allowed": [None, None],
+        "refused always": [RefusalReason.PLAYBACK] * 2,
+        "refused unless the site file accepts simulated causes": [RefusalReason.PROVENANCE, None],
+    }
+    assert reasons == expected[word]
+
+
 @pytest.mark.parametrize("cause", Provenance)
 @pytest.mark.parametrize("actuator", [LIVE, MOCK])
 def test_simulated_spikes_may_drive_what_is_not_alive(cause, actuator):
