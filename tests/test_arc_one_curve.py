@@ -7,7 +7,12 @@ from arc_board_rig import running
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.errors import InstrumentError, InstrumentProtocolError, SafetyLimitError
+from drivers.errors import (
+    InstrumentError,
+    InstrumentProtocolError,
+    InstrumentTimeoutError,
+    SafetyLimitError,
+)
 from drivers.permit import Permit, PulseDevice
 from drivers.smu.arc_one import wire
 from drivers.smu.arc_one.driver import ArcOne
@@ -140,3 +145,16 @@ def test_without_a_compliance_there_is_none():
     for compliance_a in (1e-6, 2e-3, float("nan")):
         with pytest.raises(SafetyLimitError, match="compliance_a"):
             ArcOneSettings(compliance_a=compliance_a)
+
+
+def test_reading_all_is_not_waited_for_any_longer_once_somebody_aborts():
+    with running("--initial", "2,3=5000", "--read-cycle-s", "0.0005") as board:  # 26 s in all
+        driver = arc_one(board.ready["pty"])
+        driver.open()
+        try:
+            with pytest.raises(InstrumentTimeoutError):
+                driver.read_all(should_stop=lambda: True)
+            assert driver.read(DEVICE).resistance_ohm == 5000  # in step again
+            assert driver.counters.n_resyncs == 1
+        finally:
+            driver.close()

@@ -93,7 +93,7 @@ def test_too_little_is_refused_by_name():
         fit(below, 0.5)
 
 
-def point(tag, ohm, amplitude_v, width_s, place=(12, 21)):
+def point(tag, ohm, amplitude_v, width_s, place=(12, 21), **more):
     return Point(
         time_ns=0,
         wordline=place[0],
@@ -104,6 +104,7 @@ def point(tag, ohm, amplitude_v, width_s, place=(12, 21)):
         read_voltage_v=0.5,
         amplitude_v=amplitude_v,
         width_s=width_s,
+        **more,
     )
 
 
@@ -113,7 +114,7 @@ class TestSessionFile:
             point("S", 5000.0, 0.5, 0.0),
             point("S", 7000.0, 0.5, 0.0, (1, 1)),
             point("P", 5431.0, 1.5, 1e-4),
-            point("CT", 5400.0, 0.1, 1e-3),
+            point("CT", 5400.0, 0.1, 1e-3, pulse_v=0.0999, current_a=2e-5),
             point("CT", None, 0.2, 1e-3),
             point("CT", 5402.0, 0.3, 1e-3),
             point("CT", 5403.0, 0.2, 1e-3),
@@ -129,7 +130,7 @@ class TestSessionFile:
             "1,1,7000,0.5,0,S R2 V=0.5,R2,0.5",
             "12,21,5000,0.5,0,S R2 V=0.5,R2,0.5",
             "12,21,5431,1.5,0.0001,P,R2,0.5",
-            "12,21,5400,0.1,0.001,CT_s,R2,0.5",
+            "12,21,4995,0.0999,0.001,CT_s,R2,0.5",  # at the step's voltage, as in the format
             "12,21,5402,0.3,0.001,CT_i,R2,0.5",
             "12,21,5403,0.2,0.001,CT_e,R2,0.5",
         ]

@@ -7,7 +7,7 @@ a date, line 3 the header; then rows grouped by device, in order within each, wi
 import csv
 import datetime as dt
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +47,7 @@ class ArcRow:
 
 def write_session(path: Path, name: str, points: Iterable[Point]) -> None:
     """Write measured points as a session file; points without a resistance are left out."""
-    known = [p for p in points if p.resistance_ohm is not None]
+    known = [p for p in map(_as_written, points) if p.resistance_ohm is not None]
     by_device: dict[tuple[int, int], list[Point]] = {}
     for point in known:
         by_device.setdefault((point.wordline, point.bitline), []).append(point)
@@ -101,11 +101,22 @@ def responses_in(rows: Iterable[ArcRow]) -> Responses:
     for row in rows:
         place = (row.wordline, row.bitline)
         before = last.get(place)
+        if row.tag.startswith("CT"):  # its resistance is that at the step's voltage
+            last.pop(place, None)
+            continue
         if row.width_s > 0 and before is not None and before.read_voltage_v == row.read_voltage_v:
             found.append((before.resistance_ohm, row.amplitude_v, row.width_s, row.resistance_ohm))
         last[place] = row
     table = np.array(found, dtype=float).reshape(-1, 4)
     return Responses(*(table[:, i] for i in range(4)))
+
+
+def _as_written(point: Point) -> Point:
+    """Return a point as the format means it: in a curve the resistance at the applied voltage."""
+    if point.tag != "CT" or not point.current_a or point.pulse_v is None:
+        return point
+    ohm = abs(point.pulse_v / point.current_a)
+    return replace(point, resistance_ohm=ohm, amplitude_v=point.pulse_v)
 
 
 def _tags(rows: list[Point]) -> list[str]:

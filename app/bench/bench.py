@@ -212,7 +212,7 @@ class Bench:
         direction = UP if (amplitude_v > 0) == device.limits.is_positive_raising else DOWN
         before_ohm = self._last_ohm.get(name)
         if before_ohm is None:
-            before_ohm = self.read(name, tag, agreed=True)
+            before_ohm = self.read(name, agreed=True)
         outcome = self._deliver(name, action, is_measured=is_measured)
         after_ohm = self._after(name, outcome, tag)
         is_up = direction == UP
@@ -300,7 +300,7 @@ class Bench:
                     raise BenchError(str(exc)) from exc
                 # No pulse happened. The Gate wants a new reading before it permits another.
                 why = str(exc)
-                self.read(name, "again")
+                self.read(name)
                 continue
             self._report(
                 permit,
@@ -367,7 +367,7 @@ class Bench:
             return outcome.after.resistance_ohm
         self._last_ohm[name] = None
         try:
-            return self.read(name, tag, agreed=True)
+            return self.read(name, agreed=True)
         except NoReadingError:
             return None
 
@@ -419,6 +419,7 @@ class Bench:
             amplitude_v=write.action.amplitude_v,
             width_s=write.action.width_s,
             before_ohm=write.before_ohm,
+            pulse_v=outcome.pulse_v,
             current_a=outcome.pulse_a,
             is_limited=outcome.is_limited,
             verdict=str(write.verdict),

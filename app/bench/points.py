@@ -25,6 +25,8 @@ class Point:
     width_s: float
     """0 for a reading."""
     before_ohm: float | None = None
+    pulse_v: float | None = None
+    """The voltage in the pulse, where the instrument measures it."""
     current_a: float | None = None
     """In the pulse, where the instrument measures it."""
     is_limited: bool | None = None

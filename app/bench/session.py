@@ -202,7 +202,8 @@ class _Opening:
             points.write(json.dumps(asdict(point)) + "\n")
 
         def read(reading: Reading, why: str) -> None:
-            ledger.reading(driver.name, reading, f"bench {why}")
+            limited = ", at compliance" if reading.is_limited else ""
+            ledger.reading(driver.name, reading, f"bench {why}{limited}")
 
         bench = Bench(
             driver,

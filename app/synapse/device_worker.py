@@ -276,4 +276,4 @@ class DeviceWorker(Worker):
         self._gate.note_reading(
             self._smu.name, reading.device, reading.resistance_ohm, reading.time_ns
         )
-        self._on_reading(synapse, reading, why)
+        self._on_reading(synapse, reading, f"{why}, at compliance" if reading.is_limited else why)
