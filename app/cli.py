@@ -145,6 +145,16 @@ def _add_sessions(commands: "_Subparsers[argparse.ArgumentParser]") -> None:
     recover = commands.add_parser("recover", help="make whole what a crash left; never deletes")
     recover.add_argument("folder", type=Path, metavar="SESSION|FOLDER")
     recover.set_defaults(where="app.sessions.commands")
+    export = session("export", "write a session in other programs' formats; goes on if interrupted")
+    export.add_argument("--nwb", action="store_true", help="one NWB 2 file with everything")
+    export.add_argument("--csv", action="store_true", help="one CSV file a table")
+    export.add_argument(
+        "--spikeinterface", action="store_true", help="spikes as a SpikeInterface sorting folder"
+    )
+    export.add_argument("--out", type=Path, metavar="FOLDER", help="default SESSION/export")
+    export.add_argument("--now", action="store_true", help="also beside a running recording")
+    archive = session("archive", "copy a session elsewhere, verify the copy, mark the session")
+    archive.add_argument("target", type=Path, metavar="FOLDER")
     session("replay", "decide a recorded session again; identical, or the first difference")
 
 

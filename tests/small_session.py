@@ -37,7 +37,7 @@ CHAIN = Path(__file__).parent.parent / "app/demo/chain2020"
 RATE_HZ = 20_000.0
 S = 1_000_000_000
 START_NS = 100 * S
-UTC_NS = 1_932_121_805_250_000_000
+UTC_NS = 1_711_283_405_250_000_000
 OFFSET_NS = 7 * S
 """Zurich's clock minus ours."""
 
@@ -83,7 +83,7 @@ def new_session(root: Path, reserve_bytes: int = 4096) -> Session:
     site = load_site(CHAIN / "padova.toml")
     culture = Culture(
         species="Rattus norvegicus",
-        plated_on=dt.date(2031, 3, 1),
+        plated_on=dt.date(2024, 3, 1),
         tissue="cortex",
         array="60MEA200/30",
     )
@@ -104,7 +104,7 @@ def new_session(root: Path, reserve_bytes: int = 4096) -> Session:
         clock="boot-1",
         anchor=(START_NS, UTC_NS, 50),
         provenance={"mea1": "mock"},
-        metadata=metadata_of(site, dt.date(2031, 3, 24)),
+        metadata=metadata_of(site, dt.date(2024, 3, 24)),
         reserve_bytes=reserve_bytes,
     )
 
@@ -114,7 +114,7 @@ def own_spikes(seconds: float) -> np.ndarray:
     records = np.zeros(n_spikes, SPIKE_RECORD)
     records["sample_index"] = 4000 + np.linspace(50, seconds * RATE_HZ - 50, n_spikes).astype(int)
     records["time_ns"] = START_NS + ((records["sample_index"] - 4000) * (S / RATE_HZ)).astype(int)
-    records["neuron"] = np.where(np.arange(n_spikes) % 3 == 0, 7, 256)
+    records["neuron"] = np.where(np.arange(n_spikes) % 4 == 0, 7, 256)
     records["amplitude_uv"] = -60.0
     records["kind"] = np.arange(n_spikes) % 3
     return records

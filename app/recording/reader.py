@@ -58,22 +58,20 @@ class SessionReader:
         if (from_ns, to_ns) != (None, None) and "time_ns" not in row_type._fields:
             raise RecordingError(f"table {TABLES[row_type]} has no time_ns to select by")
         where, values = _between(from_ns, to_ns)
-        found = self._connection.execute(
-            f"SELECT * FROM {TABLES[row_type]}{where} ORDER BY rowid", values
-        )
+        found = self.query(f"SELECT * FROM {TABLES[row_type]}{where} ORDER BY rowid", *values)
         return [_as_row(row_type, values) for values in found]
 
     def each(self, row_type: type[RowT]) -> Iterator[RowT]:
         """Yield a table's rows in the order of writing, without holding them all."""
-        found = self._connection.execute(f"SELECT * FROM {TABLES[row_type]} ORDER BY rowid")
-        return (_as_row(row_type, values) for values in found)
+        with named_errors(self.folder):
+            text = f"SELECT * FROM {TABLES[row_type]} ORDER BY rowid"
+            for values in self._connection.execute(text):
+                yield _as_row(row_type, values)
 
     def last_time_ns(self, row_type: type[NamedTuple]) -> int:
         """Return the time of the last row written into a table; 0 if it is empty."""
-        found = self._connection.execute(
-            f"SELECT time_ns FROM {TABLES[row_type]} ORDER BY rowid DESC LIMIT 1"
-        ).fetchone()
-        return 0 if found is None else int(found[0])
+        found = self.query(f"SELECT time_ns FROM {TABLES[row_type]} ORDER BY rowid DESC LIMIT 1")
+        return int(found[0][0]) if found else 0
 
     def spikes(
         self,
@@ -92,9 +90,9 @@ class SessionReader:
             if value is not None:
                 where += f"{' AND' if where else ' WHERE'} {column} = ?"
                 values.append(value)
-        found = self._connection.execute(
-            f"SELECT {_SPIKE_COLUMNS} FROM spikes{where} ORDER BY time_ns, rowid", values
-        ).fetchall()
+        found = self.query(
+            f"SELECT {_SPIKE_COLUMNS} FROM spikes{where} ORDER BY time_ns, rowid", *values
+        )
         nan = float("nan")
         return np.array(
             [(*r[:3], nan if r[3] is None else r[3], *r[4:]) for r in found], SPIKE_RECORD
@@ -154,13 +152,11 @@ class SessionReader:
 
     def count(self, row_type: type[NamedTuple]) -> int:
         """Return how many rows a table has."""
-        (n_rows,) = self._connection.execute(f"SELECT count(*) FROM {TABLES[row_type]}").fetchone()
-        return int(n_rows)
+        return int(self.query(f"SELECT count(*) FROM {TABLES[row_type]}")[0][0])
 
     def integrity(self) -> str:
         """Return SQLite's own verdict on the event log: "ok", or what is wrong."""
-        (verdict,) = self._connection.execute("PRAGMA integrity_check").fetchone()
-        return str(verdict)
+        return str(self.query("PRAGMA integrity_check")[0][0])
 
     def raw(self) -> list[RawSamples]:
         """Return every raw recording of the session; see `read_raw`."""

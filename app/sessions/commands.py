@@ -1,12 +1,18 @@
 """What each command upon recorded sessions does; its name is the command's."""
 
 import argparse
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from app.exit_codes import ExitCode
 from app.recording.checksums import write_checksums
 from app.recording.errors import RecordingError
+from app.recording.session_lock import writer_of
 from app.sessions.progress import Progress
+
+if TYPE_CHECKING:
+    from app.recording.reader import SessionReader
 
 MAX_SAID = 20
 """Faults that are listed; after that they are counted."""
@@ -121,6 +127,58 @@ def recover(arguments: argparse.Namespace) -> int:
                 )
     is_well = all(recovery.state != "damaged" for recovery in recoveries)
     return ExitCode.OK if is_well else ExitCode.FAILED
+
+
+def export(arguments: argparse.Namespace) -> int:
+    """Write a session in other programs' formats, with the least priority."""
+    from app.recording.reader import open_session  # noqa: PLC0415
+    from app.recording.session import session_folders  # noqa: PLC0415
+
+    session_folder: Path = arguments.session
+    busy = [f for f in session_folders(session_folder.resolve().parent) if writer_of(f) is not None]
+    if busy and not arguments.now:
+        raise RecordingError(
+            f"{busy[0].name} is being recorded beside it; export later, or say --now"
+        )
+    os.nice(19)
+    out: Path = arguments.out or session_folder / "export"
+    with open_session(session_folder) as session:
+        if arguments.nwb:
+            _say(f"written: {_export_nwb(session, out / f'{session_folder.name}.nwb')}")
+        if arguments.spikeinterface:
+            from app.sessions.export.sorting_folder import export_sorting  # noqa: PLC0415
+
+            _say(f"written: {export_sorting(session, out / 'sorting')} spikes, {out / 'sorting'}")
+        if arguments.csv:
+            from app.sessions.export.csv_tables import export_csv  # noqa: PLC0415
+
+            with Progress("rows") as progress:
+                files = export_csv(session, out / "csv", progress.advance)
+            _say(f"written: {len(files)} tables, {out / 'csv'}")
+    return ExitCode.OK
+
+
+def _export_nwb(session: "SessionReader", path: Path) -> Path:
+    try:
+        from app.sessions.export.nwb import export_nwb  # noqa: PLC0415
+    except ImportError as exc:
+        raise RecordingError(
+            f"NWB needs pynwb, which is not installed ({exc}): install spikebridge[nwb]"
+        ) from exc
+    n_samples = sum(len(raw.samples) for raw in session.raw())
+    with Progress("samples", n_samples) as progress:
+        export_nwb(session, path, progress.advance)
+    return path
+
+
+def archive(arguments: argparse.Namespace) -> int:
+    """Copy a session to another place, verify the copy, mark the session."""
+    from app.sessions.archive import archive as copy_and_mark  # noqa: PLC0415
+
+    with Progress("archive") as progress:
+        done = copy_and_mark(arguments.session, arguments.target, progress.advance)
+    _say(f"{done.n_files} files, {done.n_bytes / 1e6:.1f} MB, verified: {done.target}")
+    return ExitCode.OK
 
 
 def _say(text: str) -> None:
