@@ -22,13 +22,13 @@ def _of_pixel(columns, pixel, n_window, n_pixels, channel):
     return (min(low for low, _ in samples), max(high for _, high in samples)), flags
 
 
-def _cell(columns, end, n_window, width, height, counts, channel, palette: Palette):
-    end_pixel = math.ceil(end * width / n_window)
+def _cell(columns, end, n_window, n_pixels, width, height, counts, channel, palette: Palette):
+    end_pixel = math.ceil(end * n_pixels / n_window)
     cell = np.full((height, width), palette.background, np.uint32)
     for pixel in range(end_pixel - width, end_pixel):
         x = pixel - (end_pixel - width)
-        span, flags = _of_pixel(columns, pixel, n_window, width, channel)
-        before, _ = _of_pixel(columns, pixel - 1, n_window, width, channel)
+        span, flags = _of_pixel(columns, pixel, n_window, n_pixels, channel)
+        before, _ = _of_pixel(columns, pixel - 1, n_window, n_pixels, channel)
         for flag, colour in (
             (ColumnFlag.ARTEFACT, palette.artefact),
             (ColumnFlag.STIMULUS, palette.stimulus),
@@ -57,11 +57,28 @@ def _cell(columns, end, n_window, width, height, counts, channel, palette: Palet
     return cell
 
 
-def slow_picture(columns, end, n_window, grid: CellGrid, places, counts, shape, palette: Palette):
+def joined(columns, n_joined):
+    """Join neighbouring columns: smallest low, largest high, all flags."""
+    found = {}
+    for (i, channel), (low, high, flags) in columns.items():
+        key = i // n_joined, channel
+        old_low, old_high, old_flags = found.get(key, (32767, -32768, 0))
+        if low <= high:
+            old_low, old_high = min(low, old_low), max(high, old_high)
+        found[key] = old_low, old_high, old_flags | flags
+    return found
+
+
+def slow_picture(
+    columns, end, n_window, grid: CellGrid, places, counts, shape, palette: Palette, n_joined=1
+):
     """Draw all at once.
 
     `columns` maps (column, channel) to (low, high, flags); `counts` per channel at a cell's edge.
+    `n_joined` is how many columns are joined before they are drawn.
     """
+    if n_joined > 1:
+        columns, end = joined(columns, n_joined), -(-end // n_joined)
     picture = np.full(shape, palette.background, np.uint32)
     cell_width, cell_height = shape[1] // grid.n_columns, shape[0] // grid.n_rows
     for channel in range(len(grid.column)):
@@ -72,6 +89,7 @@ def slow_picture(columns, end, n_window, grid: CellGrid, places, counts, shape, 
             columns,
             end,
             n_window,
+            places.width * n_joined,
             places.width,
             places.height,
             float(counts[channel]),

@@ -72,7 +72,7 @@ def test_pause_keeps_the_picture_and_live_catches_up(view, qtbot):
     view.set_now(column_ns(3500))
     view.refresh()
     np.testing.assert_array_equal(view._image.pixels.copy(), before)
-    assert "0.5 s behind" in view.state_label.text()
+    assert "0.5 s behind" in view.controls.state_label.text()
     qtbot.keyClick(view, Qt.Key.Key_Space)
     after = view._image.pixels.copy()
     line = int(view._image.places.y[3] + 1)
@@ -94,7 +94,7 @@ def test_scrolled_back_it_shows_what_was_live_then(view, qtbot):
 
 def test_the_mouse_says_who_and_when_and_a_click_selects(view, qtbot):
     view.canvas.scene().sigMouseMoved.emit(point(view, 18, 2000))
-    assert "zurich silicon 9 at -1.00" in view.state_label.text()
+    assert "zurich silicon 9 at -1.00" in view.controls.state_label.text()
     position = view.canvas.mapFromScene(point(view, 5, 2000))
     with qtbot.waitSignal(view.channel_selected) as caught:
         qtbot.mouseClick(view.canvas.viewport(), Qt.MouseButton.LeftButton, pos=position)
@@ -110,4 +110,4 @@ def test_events_of_unknown_neurons_are_counted_in_sight(view):
     event["neuron"], event["site"] = 1234, 1
     view.add_events(event)
     view.refresh()
-    assert "2 events of neurons that are not in the experiment" in view.state_label.text()
+    assert "2 events of neurons that are not in the experiment" in view.controls.state_label.text()

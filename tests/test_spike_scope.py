@@ -66,7 +66,7 @@ def microvolts_a_pixel(scope: SpikeScope) -> float:
 
 def test_the_line_says_where_the_engine_has_its_threshold(scope):
     assert scope.line.value() == -40
-    assert scope._line_text.toPlainText() == "−40.0 µV = −5.0 σ"
+    assert scope.line.words.toPlainText() == "−40.0 µV = −5.0 σ"
     scope.set_states(states(np.nan))
     assert not scope.line.isVisible()
     assert not scope.sigma_choice.isEnabled()
@@ -79,7 +79,7 @@ def test_dragging_the_line_in_microvolts_asks_for_where_it_was_dropped(scope, qt
     request = caught.args[0]
     assert (request.channel, request.n_sigma) == (3, None)
     assert request.threshold_uv == pytest.approx(60.0, abs=3 * microvolts_a_pixel(scope))
-    assert scope._line_text.toPlainText().endswith("asked for")
+    assert scope.line.words.toPlainText().endswith("asked for")
 
 
 def test_dragging_the_line_in_sigma_for_all_asks_for_a_multiple_of_the_noise(scope, qtbot):

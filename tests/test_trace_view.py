@@ -172,11 +172,25 @@ def test_fit_gives_each_channel_a_scale_that_holds_it(view, qtbot):
     qtbot.keyClick(view, Qt.Key.Key_A)
     assert view.settings.is_scale_per_channel
     peaks_uv = (99 + np.arange(16)) * UV_PER_COUNT
-    assert view._scales_uv().tolist() == [50.0 if p <= 50 else 100.0 for p in peaks_uv]
+    assert view._scales.uv(view.settings).tolist() == [50.0 if p <= 50 else 100.0 for p in peaks_uv]
     view.refresh()
     assert not (view._image.pixels == DARK.clipped).any()
     qtbot.keyClick(view, Qt.Key.Key_A)
     assert not view.settings.is_scale_per_channel
+
+
+def test_the_selected_channel_can_have_another_scale_than_the_others(view, qtbot):
+    view.show_selected(6)
+    qtbot.keyClick(view, Qt.Key.Key_Down, Qt.KeyboardModifier.ShiftModifier)
+    assert view._scales.uv(view.settings).tolist() == [
+        200.0 if c == 6 else 100.0 for c in range(16)
+    ]
+    view.show_selected(2)
+    qtbot.keyClick(view, Qt.Key.Key_Up, Qt.KeyboardModifier.ShiftModifier)
+    scales_uv = view._scales.uv(view.settings).tolist()
+    assert (scales_uv[2], scales_uv[6], scales_uv[0]) == (50.0, 200.0, 100.0)
+    qtbot.keyClick(view, Qt.Key.Key_Down)
+    assert view._scales.uv(view.settings)[[2, 6, 0]].tolist() == [100.0, 400.0, 200.0]
 
 
 def test_raw_and_filtered_are_kept_apart(view):

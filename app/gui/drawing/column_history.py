@@ -141,6 +141,7 @@ class ColumnHistory:
 
     def flag(self, mask: int, start: int, stop: int, channel: int = -1) -> int:
         """Flag columns `start` to `stop - 1` of a channel, or of all (-1); those to come too."""
+        start = max(start, self.begin)
         if stop <= start:
             return start
         if stop > self.end and not (mask & ColumnFlag.MISSED):
@@ -162,6 +163,8 @@ class ColumnHistory:
             early = np.stack([columns[is_early], channels[is_early]])
             self._early = np.concatenate([self._early, early], axis=1)[:, -N_PENDING_MAX:]
             columns, channels = columns[~is_early], channels[~is_early]
+        is_held = columns >= self.begin
+        columns, channels = columns[is_held], channels[is_held]
         if not len(columns):
             return None
         for level in self.levels:

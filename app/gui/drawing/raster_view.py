@@ -4,14 +4,14 @@ import numpy as np
 import numpy.typing as npt
 from PyQt6.QtCore import QPointF, Qt, pyqtSignal
 from PyQt6.QtGui import QKeyEvent, QWheelEvent
-from PyQt6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from PyQt6.QtWidgets import QVBoxLayout, QWidget
 from pyqtgraph.GraphicsScene.mouseEvents import MouseClickEvent
 
 from app.console.feed import FeedFormat, Span
-from app.gui.drawing.calm_combo_box import CalmComboBox
 from app.gui.drawing.history_scroll_bar import HistoryScrollBar
 from app.gui.drawing.list_axis import MIN_TEXT_PX
 from app.gui.drawing.palette import DARK, Palette
+from app.gui.drawing.raster_controls import RasterControls
 from app.gui.drawing.raster_data import RasterData
 from app.gui.drawing.raster_image import RasterImage
 from app.gui.drawing.raster_rows import TITLE_PX
@@ -20,9 +20,6 @@ from app.gui.drawing.time_position import TimePosition
 from app.gui.drawing.trace_axes import time_ticks
 from app.gui.drawing.trace_data import NO_SOURCE
 from app.gui.drawing.trace_text import state_text
-
-WINDOWS_S = (2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
-DEFAULT_WINDOW_S = 10.0
 
 
 class RasterView(QWidget):
@@ -44,42 +41,24 @@ class RasterView(QWidget):
         self._pointed = ""
         self.canvas = ScrollCanvas(("left", "bottom"))
         self.scroll_bar = HistoryScrollBar()
-        self.window_choice = CalmComboBox()
-        for window_s in WINDOWS_S:
-            self.window_choice.addItem(f"{window_s:g} s", window_s)
-        self.window_choice.setCurrentIndex(WINDOWS_S.index(DEFAULT_WINDOW_S))
-        self.window_choice.setToolTip("time window, − and + keys")
-        self.pause_button = QPushButton("Pause")
-        self.pause_button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.pause_button.setToolTip("stop the picture, not the acquisition (Space)")
-        self.legend, self.state_label = QLabel(), QLabel()
-        self.legend.setToolTip(
-            "muted: an artefact on most channels at once, or an event that came late or was sent "
-            "again and moved nothing"
-        )
+        self.controls = RasterControls()
         self._arrange()
         self._connect()
         self.set_colours(palette)
 
     def _arrange(self) -> None:
-        row = QHBoxLayout()
-        row.setContentsMargins(6, 2, 6, 2)
-        row.setSpacing(12)
-        for widget in (self.window_choice, self.pause_button, self.legend, self.state_label):
-            row.addWidget(widget)
-        self.state_label.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
-        column.addLayout(row)
+        column.addWidget(self.controls)
         column.addWidget(self.canvas, 1)
         column.addWidget(self.scroll_bar)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.canvas.setFocusProxy(self)
 
     def _connect(self) -> None:
-        self.window_choice.activated.connect(self._restart_image)
-        self.pause_button.clicked.connect(self.toggle_pause)
+        self.controls.window_chosen.connect(self._restart_image)
+        self.controls.pause_clicked.connect(self.toggle_pause)
         self.scroll_bar.moved.connect(self._scroll_to_ms)
         self.canvas.scene().sigMouseMoved.connect(self._move)
         self.canvas.scene().sigMouseClicked.connect(self._click)
@@ -131,12 +110,11 @@ class RasterView(QWidget):
     @property
     def window_s(self) -> float:
         """Get the length of the window in seconds."""
-        return float(self.window_choice.currentData())
+        return self.controls.window_s
 
     def set_window(self, window_s: float) -> None:
-        """Show another window, one of `WINDOWS_S`."""
-        self.window_choice.setCurrentIndex(WINDOWS_S.index(window_s))
-        self._restart_image()
+        """Show another window, one of `raster_controls.WINDOWS_S`."""
+        self.controls.set_window(window_s)
 
     def set_colours(self, palette: Palette) -> None:
         """Use a dark or a light palette."""
@@ -209,13 +187,7 @@ class RasterView(QWidget):
 
     def _show_legend(self) -> None:
         colours = self._data.lut(self._palette)
-        names = (*self._data.format.sites, "stimulated", "PSP delivered", "late or artefact")
-        parts = [
-            f'<span style="color:#{c & 0xFFFFFF:06x}">■</span> {name}'
-            for c, name in zip(colours, names, strict=True)
-        ]
-        gap = f'<span style="color:#{self._palette.gap & 0xFFFFFF:06x}">■</span> declared missing'
-        self.legend.setText("&nbsp;&nbsp; ".join([*parts, gap]))
+        self.controls.show_legend(self._data.format.sites, colours, self._palette)
 
     def _show_state(self) -> None:
         history = self._data.history
@@ -223,8 +195,7 @@ class RasterView(QWidget):
         text = state_text(self._position.is_live, (history.now_ns - end) * 1e-9)
         if self._data.n_unknown:
             text += f"   {self._data.n_unknown} events of neurons that are not in the experiment"
-        self.state_label.setText(text + self._pointed)
-        self.pause_button.setText("Pause" if self._position.is_live else "Go live")
+        self.controls.show_state(text + self._pointed, is_live=self._position.is_live)
         window_ms = round(self.window_s * 1000)
         now_ms = history.now_ns // 1_000_000
         self.scroll_bar.follow(history.oldest_ns // 1_000_000, now_ms, end // 1_000_000, window_ms)
@@ -275,7 +246,6 @@ class RasterView(QWidget):
         """Obey Space, arrows, End, plus and minus."""
         if event is None:
             return
-        index = self.window_choice.currentIndex()
         match event.key():
             case Qt.Key.Key_Space:
                 self.toggle_pause()
@@ -287,9 +257,9 @@ class RasterView(QWidget):
                 self._position.resume()
                 self.refresh()
             case Qt.Key.Key_Plus | Qt.Key.Key_Equal:
-                self.set_window(WINDOWS_S[max(0, index - 1)])
+                self.controls.step_window(-1)
             case Qt.Key.Key_Minus:
-                self.set_window(WINDOWS_S[min(len(WINDOWS_S) - 1, index + 1)])
+                self.controls.step_window(1)
             case _:
                 super().keyPressEvent(event)
 

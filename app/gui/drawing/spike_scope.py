@@ -2,7 +2,7 @@
 
 import numpy as np
 import pyqtgraph as pg
-from PyQt6.QtCore import Qt, pyqtSignal
+from PyQt6.QtCore import pyqtSignal
 from PyQt6.QtGui import QColor, QPen
 from PyQt6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
@@ -12,13 +12,13 @@ from app.gui.drawing.calm_combo_box import CalmComboBox
 from app.gui.drawing.palette import DARK, Palette
 from app.gui.drawing.plot_colours import new_plot, paint_plot
 from app.gui.drawing.snippet_store import SnippetStore
+from app.gui.drawing.threshold_line import ThresholdLine
 from app.gui.drawing.threshold_request import ThresholdRequest, request_at
 from app.gui.drawing.trace_settings import SCALES_UV
 
 N_SHOWN = (20, 50, 100, 200)
 N_SIGMA = (3.5, 4.0, 4.5, 5.0, 5.5, 6.0, 7.0, 8.0)
 OLD_ALPHA = 140
-LINE_RANGE_UV = (-10_000.0, -0.5)
 
 
 class SpikeScope(QWidget):
@@ -39,13 +39,11 @@ class SpikeScope(QWidget):
         self._states: ChannelStates | None = None
         self._channel: int | None = None
         self._asked: ThresholdRequest | None = None
-        self._is_dragging = False
         self._store = SnippetStore()
         self._n_drawn = -1
         self.plot = new_plot("Time from the crossing", "ms", "Potential, filtered", "µV")
         self._old, self._new = pg.PlotCurveItem(), pg.PlotCurveItem()
-        self.line = pg.InfiniteLine(angle=0, movable=True, bounds=LINE_RANGE_UV)
-        self._line_text = pg.InfLineLabel(self.line, "", position=0.98, anchors=[(1, 1), (1, 0)])
+        self.line = ThresholdLine()
         for item in (self._old, self._new, self.line):
             self.plot.addItem(item)
         self.scope_choice = self._combo(
@@ -97,8 +95,7 @@ class SpikeScope(QWidget):
         column.addWidget(self.audio)
 
     def _connect(self) -> None:
-        self.line.sigDragged.connect(self._drag)
-        self.line.sigPositionChangeFinished.connect(self._drop)
+        self.line.dropped.connect(self._drop)
         self.sigma_choice.activated.connect(self._choose_sigma)
         self.scale_choice.activated.connect(self._rescale)
         self.n_choice.activated.connect(self._redraw)
@@ -154,6 +151,7 @@ class SpikeScope(QWidget):
         old.setAlpha(OLD_ALPHA)
         self._old.setPen(QPen(old, 0))
         self._new.setPen(QPen(QColor.fromRgba(palette.spike), 0))
+        self.line.set_colours(palette)
         self._show_threshold()
 
     def refresh(self) -> None:
@@ -203,38 +201,18 @@ class SpikeScope(QWidget):
         values = getattr(self._states, field)
         return float(values[self._channel]) if self._channel < len(values) else float("nan")
 
-    def _line_words(self, threshold_uv: float) -> str:
-        words = f"−{threshold_uv:.1f} µV"
-        if self.sigma_uv > 0:
-            words += f" = −{threshold_uv / self.sigma_uv:.1f} σ"
-        return words
-
     def _show_threshold(self) -> None:
         """Put the line where the engine's threshold is, unless the operator holds another one."""
         is_known = bool(np.isfinite(self.threshold_uv))
-        self.line.setVisible(is_known)
         for choice in (self.sigma_choice, self.scope_choice, self.unit_choice):
             choice.setEnabled(is_known)
-        is_held = self._is_dragging or self._asked is not None
-        if is_known and not is_held:
-            self.line.setValue(-self.threshold_uv)
-            self._line_text.setText(self._line_words(self.threshold_uv))
-        style = Qt.PenStyle.DashLine if is_held else Qt.PenStyle.SolidLine
-        pen = QPen(QColor.fromRgba(self._palette.clipped), 2, style)
-        pen.setCosmetic(True)
-        self.line.setPen(pen)
-        self.line.setHoverPen(pen)
-        self._line_text.setColor(QColor.fromRgba(self._palette.text))
+        self.line.set_sigma(self.sigma_uv)
+        if not is_known or not self.line.is_held:
+            self.line.confirm(self.threshold_uv)
 
-    def _drag(self) -> None:
-        self._is_dragging = True
-        self._line_text.setText(self._line_words(-self.line.value()))
-        self._show_threshold()
-
-    def _drop(self) -> None:
-        self._is_dragging = False
+    def _drop(self, y_uv: float) -> None:
         in_sigma = bool(self.unit_choice.currentData())
-        request = request_at(self.line.value(), self._scope(), self.sigma_uv, in_sigma=in_sigma)
+        request = request_at(y_uv, self._scope(), self.sigma_uv, in_sigma=in_sigma)
         if request is None:
             self._forget_asked("The noise of this electrode is not known: choose µV")
         else:
@@ -253,16 +231,12 @@ class SpikeScope(QWidget):
         if self._channel is None or self._format is None:
             return
         self._asked = request
-        threshold_uv = request.threshold_uv
-        if threshold_uv is None:
-            threshold_uv = (request.n_sigma or 0.0) * self.sigma_uv
-        self.line.setValue(-threshold_uv)
-        self._line_text.setText(self._line_words(threshold_uv) + ", asked for")
+        self.line.ask(request.magnitude_uv(self.sigma_uv))
         self.answer.setText("Asked for " + request.text(self._format.channel_names[self._channel]))
-        self._show_threshold()
         self.threshold_requested.emit(request)
 
     def _forget_asked(self, answer: str) -> None:
         self._asked = None
         self.answer.setText(answer)
+        self.line.confirm(self.threshold_uv)
         self._show_threshold()

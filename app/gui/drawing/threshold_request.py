@@ -27,11 +27,15 @@ class ThresholdRequest:
                 "give one of them, above zero"
             )
 
+    def magnitude_uv(self, sigma_uv: float) -> float:
+        """Return what it comes to on a channel with that noise."""
+        if self.threshold_uv is not None:
+            return self.threshold_uv
+        return (self.n_sigma or 0.0) * sigma_uv
+
     def is_met(self, threshold_uv: float, sigma_uv: float) -> bool:
         """Say whether a threshold that an engine reports is what was asked for."""
-        wanted_uv = self.threshold_uv
-        if wanted_uv is None:
-            wanted_uv = (self.n_sigma or 0.0) * sigma_uv
+        wanted_uv = self.magnitude_uv(sigma_uv)
         return abs(threshold_uv - wanted_uv) <= TOLERANCE * wanted_uv
 
     def text(self, name: str) -> str:

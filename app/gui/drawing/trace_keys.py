@@ -34,6 +34,10 @@ def _scale(n_steps: int) -> _Change:
     return lambda view: view.set_settings(view.settings.with_scale(n_steps))
 
 
+def _scale_one(n_steps: int) -> _Change:
+    return lambda view: view.scale_selected(n_steps)
+
+
 def _scroll(windows: float) -> _Change:
     return lambda view: view.move_in_time(windows)
 
@@ -56,6 +60,8 @@ KEYS = (
     ViewKey("End", "live", (_Key.Key_End,), False, lambda v: v.go_live()),
     ViewKey("↑", "larger traces", (_Key.Key_Up,), False, _scale(-1)),
     ViewKey("↓", "smaller traces", (_Key.Key_Down,), False, _scale(1)),
+    ViewKey("Shift ↑", "larger: the selected channel", (_Key.Key_Up,), True, _scale_one(-1)),
+    ViewKey("Shift ↓", "smaller: the selected channel", (_Key.Key_Down,), True, _scale_one(1)),
     ViewKey("+", "shorter window", (_Key.Key_Plus, _Key.Key_Equal), False, _window(-1)),
     ViewKey("−", "longer window", (_Key.Key_Minus,), False, _window(1)),
     ViewKey("A", "fit each channel; again: common", (_Key.Key_A,), False, lambda v: v.fit_scales()),
@@ -71,7 +77,7 @@ def change_for(event: QKeyEvent) -> _Change | None:
     """Return what a key does, or None if it is not the view's."""
     if event.modifiers() & (Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier):
         return None
-    arrows = {_Key.Key_Left, _Key.Key_Right}
+    arrows = {_Key.Key_Left, _Key.Key_Right, _Key.Key_Up, _Key.Key_Down}
     is_shifted = bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)
     for key in KEYS:
         if event.key() in key.keys and (key.is_shifted == is_shifted or event.key() not in arrows):

@@ -25,11 +25,11 @@ class TraceSettings:
 
     def with_window(self, n_steps: int) -> "TraceSettings":
         """Return a longer (positive) or shorter window; at the ends nothing changes."""
-        return dataclasses.replace(self, window_s=_step(WINDOWS_S, self.window_s, n_steps))
+        return dataclasses.replace(self, window_s=step(WINDOWS_S, self.window_s, n_steps))
 
     def with_scale(self, n_steps: int) -> "TraceSettings":
         """Return a wider (positive) or narrower scale; at the ends nothing changes."""
-        return dataclasses.replace(self, scale_uv=_step(SCALES_UV, self.scale_uv, n_steps))
+        return dataclasses.replace(self, scale_uv=step(SCALES_UV, self.scale_uv, n_steps))
 
     def with_page(self, n_pages: int, n_channels: int) -> "TraceSettings":
         """Return the next or an earlier page of lanes."""
@@ -38,7 +38,8 @@ class TraceSettings:
         return dataclasses.replace(self, first_lane=min(max(0, first), last))
 
 
-def _step(values: tuple[float, ...], value: float, n_steps: int) -> float:
+def step(values: tuple[float, ...], value: float, n_steps: int) -> float:
+    """Return the value `n_steps` further in the list than the one nearest to `value`."""
     nearest = min(range(len(values)), key=lambda i: abs(math.log(values[i] / value)))
     return values[min(max(0, nearest + n_steps), len(values) - 1)]
 

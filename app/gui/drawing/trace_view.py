@@ -19,7 +19,8 @@ from app.gui.drawing.trace_controls import TraceControls
 from app.gui.drawing.trace_data import NO_SOURCE, TraceData
 from app.gui.drawing.trace_image import TraceImage
 from app.gui.drawing.trace_keys import change_for
-from app.gui.drawing.trace_settings import TraceSettings, round_up_125
+from app.gui.drawing.trace_scales import COMMON_UV, TraceScales
+from app.gui.drawing.trace_settings import TraceSettings
 from app.gui.drawing.trace_text import pointed_text, state_text
 
 MIN_LANE_PX = 3
@@ -47,7 +48,8 @@ class TraceView(QWidget):
         self._settings = TraceSettings()
         self._position = TimePosition()
         self._alone: int | None = None
-        self._own_scale_uv = np.empty(0)
+        self._scales = TraceScales(0)
+        self._selected: int | None = None
         self._is_muted = np.empty(0, np.bool_)
         self._pointed: Pointed | None = None
         self._shown_end = -1
@@ -83,7 +85,7 @@ class TraceView(QWidget):
         else:
             n = feed_format.n_channels
             self._data = TraceData(feed_format, self._n_bytes)
-            self._own_scale_uv = np.full(n, 100.0)
+            self._scales, self._selected = TraceScales(n), None
             self._is_muted = np.zeros(n, np.bool_)
             self._position.resume()
         self._rebuild_later()
@@ -138,9 +140,15 @@ class TraceView(QWidget):
 
     def select_channel(self, channel: int) -> None:
         """Frame a channel, and say so by `channel_selected`."""
-        self.canvas.select(channel)
+        self.show_selected(channel)
         self.setFocus()
         self.channel_selected.emit(channel)
+
+    def show_selected(self, channel: int) -> None:
+        """Frame a channel that was selected elsewhere."""
+        if 0 <= channel < self._data.format.n_channels:
+            self._selected = channel
+            self.canvas.select(channel)
 
     def toggle_pause(self) -> None:
         """Stop the picture, or follow the newest column again."""
@@ -178,9 +186,19 @@ class TraceView(QWidget):
         if is_own:
             end = self._position.end(self._history.end)
             start = end - self._data.n_columns(self._settings.window_s)
-            peaks_uv = self._history.peaks(start, end) * self._data.format.microvolts_per_count
-            self._own_scale_uv = np.array([round_up_125(float(v)) for v in peaks_uv])
-        scale_uv = 100.0 if is_own else self._settings.scale_uv
+            peaks = self._history.peaks(start, end).astype(np.float64)
+            self._scales.fit(peaks * self._data.format.microvolts_per_count)
+        self._set_scale_kind(is_own=is_own)
+
+    def scale_selected(self, n_steps: int) -> None:
+        """Give the selected channel a wider (positive) or narrower scale than the others have."""
+        if self._selected is not None:
+            self._scales.step_one(self._selected, n_steps, self._settings)
+            self._set_scale_kind(is_own=True)
+            self._rebuild_later()
+
+    def _set_scale_kind(self, *, is_own: bool) -> None:
+        scale_uv = COMMON_UV if is_own else self._settings.scale_uv
         self.set_settings(
             dataclasses.replace(self._settings, is_scale_per_channel=is_own, scale_uv=scale_uv)
         )
@@ -223,16 +241,11 @@ class TraceView(QWidget):
         n_lanes = min(settings.n_lanes, feed_format.n_channels, max(1, height // MIN_LANE_PX))
         return lanes(feed_format.n_channels, settings.first_lane, n_lanes)
 
-    def _scales_uv(self) -> npt.NDArray[np.float64]:
-        if self._settings.is_scale_per_channel:
-            return self._own_scale_uv * (self._settings.scale_uv / 100.0)
-        return np.full(self._data.format.n_channels, self._settings.scale_uv)
-
     def _rebuild(self, width: int, height: int) -> None:
         grid = self._grid(height)
         if width < 2 * grid.n_columns or height < grid.n_rows:
             return
-        feed_format, scales_uv = self._data.format, self._scales_uv()
+        feed_format, scales_uv = self._data.format, self._scales.uv(self._settings)
         image = TraceImage(grid, width, height, self._palette)
         image.set_window(self._data.n_columns(self._settings.window_s))
         image.set_scale(scales_uv / feed_format.microvolts_per_count)

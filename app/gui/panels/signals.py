@@ -83,7 +83,7 @@ class SignalPanels:
 
     def select_channel(self, channel: int) -> None:
         """Show one electrode in every view that can."""
-        self.traces.canvas.select(channel)
+        self.traces.show_selected(channel)
         self.rates.select_channel(channel)
         self.scope.select_channel(channel)
         self.histograms.select_channel(channel)
