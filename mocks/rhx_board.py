@@ -72,6 +72,8 @@ class RhxBoard:
         self.mode = "stop"
         self.next_timestamp = 0
         self._clock_ns = clock_ns
+        self.stopped_ns = 0
+        """When the newest run ended; 0: none has."""
         self._start_ns = 0
         self._high_pass = bessel2_high_pass(_BAND_EDGE_HZ, self.sample_rate_hz, n)
         self._low_pass = bessel2_low_pass(_BAND_EDGE_HZ, self.sample_rate_hz, n)
@@ -125,6 +127,8 @@ class RhxBoard:
 
     def stop(self) -> None:
         """End the run; pulses still to come are not delivered."""
+        if self.is_running:
+            self.stopped_ns = self._clock_ns()
         self.mode = "stop"
         self.stimulator.reset()
 

@@ -42,6 +42,7 @@ class Truth:
             "is_running": board.is_running,
             "run": len(board.runs),
             "n_samples": board.next_timestamp,
+            "stopped_ns": board.stopped_ns,
             "damage": culture.damage,
             "potential_v": [culture.potential_v(t) for t in range(len(culture.settings.targets))],
             "n_spikes": len(culture.spikes),
