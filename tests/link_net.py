@@ -77,9 +77,9 @@ class Site:
         self.link = Link(mine, self.peer, self.net.nonce, last, self.net.settings)
         self.decoder = FrameDecoder()
         self.heard.is_live = False
-        for session, until in last.items():
-            kept = [n for n in self.heard.numbers[session] if n[1] <= until]
-            self.heard.numbers[session] = kept
+        for session, numbers in self.heard.numbers.items():
+            until = last.get(session, 0)
+            self.heard.numbers[session] = [n for n in numbers if n[1] <= until]
 
     def clock(self) -> int:
         """This site's clock now."""
