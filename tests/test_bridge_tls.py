@@ -232,3 +232,20 @@ def test_own_and_doubled_certificates_are_refused(tmp_path: Path) -> None:
     _, other = keys.keygen(tmp_path, "y")
     with pytest.raises(KeyFileError, match="same certificate"):
         TlsIdentity(key, certificate, {"y": other, "z": other})
+
+
+def test_a_peer_that_sends_faster_than_we_record_is_held_back_not_lost(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.bridge.bridge.MAX_UNRECORDED", 50)
+    with pair(folder) as (a, b):
+        for number in range(1, 2001):
+            a.bridge.send_spikes("b", batch(number))
+        wait_until(lambda: not b.bridge._lines.lines["a"].open_connection.wants_read)
+        got: list[SpikesReceived] = []
+        while len(got) < 2000:
+            event = b.queue.get(timeout=10)
+            if isinstance(event, SpikesReceived):
+                got.append(event)
+                b.bridge.recorded("a", event.session, event.seq)
+        assert numbers(got) == list(range(1, 2001))

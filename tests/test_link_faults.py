@@ -63,6 +63,9 @@ class Pair:
                 if isinstance(event, SpikesReceived):
                     site.bridge.recorded(event.site, event.session, event.seq)
 
+    def n_connections(self) -> int:
+        return sum(s.bridge.status()[0].counts.n_reconnects for s in (self.a, self.b))
+
     def is_up(self) -> bool:
         return all(
             link.state is LinkState.UP for site in (self.a, self.b) for link in site.bridge.status()
@@ -128,9 +131,11 @@ def course(folder: Path, seed: int, n_faults: int) -> list[float]:
     with talking(folder, seed) as pair:
         for number in range(n_faults):
             kind = KINDS[(seed * n_faults + number) % len(KINDS)]
+            # A connection that is closed must be followed by another, at both ends.
+            wanted = pair.n_connections() + (2 if kind in ("cut", "reset") else 0)
             suffer(pair, kind, rng.uniform(0.05, 0.6))
             began_s = time.monotonic()
-            while not pair.is_up():
+            while not (pair.is_up() and pair.n_connections() >= wanted):
                 pair.drain()
                 assert time.monotonic() - began_s < 20, f"seed {seed}: not up after a {kind}"
                 time.sleep(0.005)

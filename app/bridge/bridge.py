@@ -25,6 +25,8 @@ from app.core.worker import OnFailure, Worker
 log = logging.getLogger(__name__)
 
 TICK_S = 0.02
+MAX_UNRECORDED = 4096
+"""Frames of a peer that may wait for the event log; then it is not read, and TCP holds it back."""
 TLS_RECORD_BYTES = 16_384
 """Frames that wait together leave together, up to so much."""
 
@@ -198,6 +200,10 @@ class Bridge(Worker):
     def _tick(self, now_ns: int) -> None:
         for site, link in self._links.items():
             self._guarded(site, partial(self._tick_link, link, now_ns))
+            connection = self._lines.lines[site].open_connection
+            is_paused = connection is not None and not connection.wants_read
+            if connection is not None and is_paused and link.n_unrecorded <= MAX_UNRECORDED // 2:
+                self._lines.read(connection, is_wanted=True)
         self._lines.tick(now_ns)
         self._take_status()
 
@@ -250,6 +256,9 @@ class Bridge(Worker):
         self._guarded(site, take)
         if link.state is LinkState.UP:
             line.backoff_s = BACKOFF_S[0]
+        if link.n_unrecorded > MAX_UNRECORDED and line.connection is connection:
+            log.warning("%s: sends faster than this site can record; not read for now", site)
+            self._lines.read(connection, is_wanted=False)
 
     def closed(self, site: str, reason: str) -> None:
         """Note that a peer's connection is gone."""
@@ -291,10 +300,7 @@ def _write_all(link: Link, connection: Connection, now_ns: int) -> None:
     """Write what the link has until the socket takes no more; then `wants_write` says so."""
     if connection.wants_write and not connection.write():
         return
-    while link.has_next():
-        data = link.next_bytes(now_ns)
-        while len(data) < TLS_RECORD_BYTES and link.has_next():
-            data += link.next_bytes(now_ns)
+    while data := link.next_chunk(now_ns, TLS_RECORD_BYTES):
         if not connection.write(data):
             return
 

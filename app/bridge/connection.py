@@ -46,6 +46,7 @@ class Connection:
         self.since_ns = now_ns
         self.stage = Stage.OPEN if is_plain else Stage.CONNECTING
         self.wants_write = not is_plain
+        self.wants_read = True
         self._pipe: TlsPipe | None = None
         self._decoder = FrameDecoder()
         self._unsent = b""

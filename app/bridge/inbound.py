@@ -40,6 +40,10 @@ class Inbound:
         """Return the newest number that is on record here."""
         return self._recorded.get(session, 0)
 
+    def n_unrecorded(self, session: str) -> int:
+        """Return how many numbers have come that are not yet on record."""
+        return self._received.get(session, 0) - self._recorded.get(session, 0)
+
     def last_seqs(self) -> dict[str, int]:
         """Return `recorded_until` by session, for HELLO."""
         return dict(list(self._recorded.items())[-N_SESSIONS_TOLD:])

@@ -146,10 +146,21 @@ class Lines:
 
     def watch_for_writing(self, connection: Connection) -> None:
         """Watch for room to write while a connection has something left over."""
-        events = selectors.EVENT_READ
+        events = selectors.EVENT_READ if connection.wants_read else 0
         if connection.wants_write:
             events |= selectors.EVENT_WRITE
-        self._selector.modify(connection.socket, events, connection)
+        is_watched = connection.socket in self._selector.get_map()
+        if events and is_watched:
+            self._selector.modify(connection.socket, events, connection)
+        elif events:
+            self._selector.register(connection.socket, events, connection)
+        elif is_watched:
+            self._selector.unregister(connection.socket)
+
+    def read(self, connection: Connection, *, is_wanted: bool) -> None:
+        """Say whether a connection is to be read at all."""
+        connection.wants_read = is_wanted
+        self.watch_for_writing(connection)
 
     def drop(self, site: str, reason: str) -> None:
         """Close a peer's connection, if there is one."""

@@ -192,6 +192,13 @@ class Link:
             return self._control.pop(0)
         return self._ring.next_bytes(now_ns)
 
+    def next_chunk(self, now_ns: int, n_bytes: int) -> bytes:
+        """Return whole frames to write, until there are `n_bytes` or no more; empty: none."""
+        chunk = b""
+        while len(chunk) < n_bytes and self.has_next():
+            chunk += self.next_bytes(now_ns)
+        return chunk
+
     def bye_bytes(self, reason: str) -> bytes:
         """Return the frame that closes a connection in order."""
         return encode_frame(Frame(FrameType.BYE, reason.encode()[: bodies.MAX_REASON_BYTES]))
@@ -213,6 +220,11 @@ class Link:
             n_unacknowledged=self._ring.n_unacknowledged,
             n_reconnects=max(0, self._n_connections - 1),
         )
+
+    @property
+    def n_unrecorded(self) -> int:
+        """Get how many frames of the peer are not yet on record here."""
+        return 0 if self.hello is None else self._inbound.n_unrecorded(self.hello.session)
 
     @property
     def rtt_ns(self) -> int | None:

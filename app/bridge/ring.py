@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from app.bridge import bodies
-from app.core.frames import Frame, FrameFlag, FrameType, encode_frame
+from app.core.frames import FrameFlag, FrameType, encode_parts
 
 
 @dataclass(slots=True)
@@ -79,14 +79,14 @@ class ResendRing:
         if self._fallen is not None:
             body = bodies.encode_gap(*self._fallen)
             self._fallen = None
-            return encode_frame(Frame(FrameType.GAP, body))
+            return encode_parts(FrameType.GAP, body)
         entry = self._entries[self._cursor]
         self._cursor += 1
         is_resend = entry.was_written or now_ns - entry.made_ns > self._late_after_ns
         entry.was_written = True
         self.n_resent += is_resend
         flags = FrameFlag.RESEND if is_resend else FrameFlag.NONE
-        return encode_frame(Frame(entry.type, entry.body, flags, entry.seq, entry.echo))
+        return encode_parts(entry.type, entry.body, flags, entry.seq, entry.echo)
 
     def _trim(self, now_ns: int) -> None:
         while self._entries and (

@@ -65,12 +65,16 @@ class Frame:
 
 def encode_frame(frame: Frame) -> bytes:
     """Return the frame's bytes. Raises ValueError if the body is too long."""
-    if len(frame.body) > MAX_BODY_BYTES:
-        raise ValueError(f"frame body of {len(frame.body)} bytes, at most {MAX_BODY_BYTES}")
-    header = HEADER.pack(
-        MAGIC, VERSION, frame.type, frame.flags, len(frame.body), frame.seq, frame.echo
-    )
-    return header + frame.body
+    return encode_parts(frame.type, frame.body, frame.flags, frame.seq, frame.echo)
+
+
+def encode_parts(
+    kind: FrameType, body: bytes, flags: FrameFlag = FrameFlag.NONE, seq: int = 0, echo: int = 0
+) -> bytes:
+    """Return the bytes of a frame that nobody needs as a `Frame`. Raises as `encode_frame`."""
+    if len(body) > MAX_BODY_BYTES:
+        raise ValueError(f"frame body of {len(body)} bytes, at most {MAX_BODY_BYTES}")
+    return HEADER.pack(MAGIC, VERSION, kind, flags, len(body), seq, echo) + body
 
 
 class FrameDecoder:

@@ -180,12 +180,12 @@ class SiteLinks:
         stream = self._streams.get((event.site, event.batch.stream))
         if stream is None:
             frame = self._frame(event, "SPIKES", len(event.batch.records))
-            self._refuse(event.site, frame, self._recorded(event))
+            self._refuse(event.site, frame, self._recorded_with(event))
             return
         batch = self._own_events(event, stream)
         self._hand_on(event, batch, stream)
         frame = self._frame(event, "SPIKES", len(event.batch.records))
-        self._ledger.received_spikes(event.site, batch, frame, self._recorded(event))
+        self._ledger.received_spikes(event.site, batch, frame, self._recorded_with(event))
 
     def _hand_on(self, event: SpikesReceived, batch: SpikeBatch, stream: PermittedStream) -> None:
         """Give a batch to the synapses, before it is recorded: a spike should not wait for that."""
@@ -221,27 +221,29 @@ class SiteLinks:
     def _psps(self, event: PspsReceived) -> None:
         frame = self._frame(event, "PSPS", len(event.records))
         if self._peers[event.site].may.max_psps_per_s == 0:
-            self._refuse(event.site, frame, self._recorded(event))
+            self._refuse(event.site, frame, self._recorded_with(event))
             return
-        self._ledger.received_psps(event.site, event.records, frame, self._recorded(event))
-        if event.is_resend:
-            return  # recorded; what is sent again never stimulates
-        self._reception.take(
-            event.site,
-            event.records,
-            age_bound_ns=event.age_bound_ns,
-            received_ns=event.received_ns,
-        )
+        if not event.is_resend:  # what is sent again never stimulates
+            self._reception.take(
+                event.site,
+                event.records,
+                age_bound_ns=event.age_bound_ns,
+                received_ns=event.received_ns,
+            )
+        self._ledger.received_psps(event.site, event.records, frame, self._recorded_with(event))
 
     def _refuse(self, site: str, frame: ReceivedFrameRow, on_committed: Callable[[], None]) -> None:
         """Record that a frame came whose content this site does not take."""
         self._n_refused[site] += frame.n_records
         self._ledger.frame(frame._replace(flags=frame.flags | REFUSED), on_committed)
 
-    def _recorded(self, event: SpikesReceived | PspsReceived) -> Callable[[], None]:
+    def _recorded_with(self, event: SpikesReceived | PspsReceived) -> Callable[[], None]:
+        return self._recorded(event.site, event.session, event.seq)
+
+    def _recorded(self, site: str, session: str, seq: int) -> Callable[[], None]:
         if self.bridge is None:
             raise RuntimeError("links have events before they have a bridge")
-        return partial(self.bridge.recorded, event.site, event.session, event.seq)
+        return partial(self.bridge.recorded, site, session, seq)
 
     def _frame(
         self, event: SpikesReceived | PspsReceived, kind: str, n_records: int
@@ -308,7 +310,8 @@ class SiteLinks:
                 "GAP",
                 0,
                 0,
-            )
+            ),
+            self._recorded(event.site, event.session, event.last_seq),
         )
         if self._submit is not None:
             self._submit(StreamBroken(self._neurons_of(event.site), f"link {event.site}: {detail}"))
