@@ -151,7 +151,7 @@ class BenchRig:
             min_change=0.003,
             clock_ns=lambda: self.clock.now_ns,
         )
-        self.bench.wait = self._wait
+        self.bench.wait = self.bench._delivery.wait = self._wait
         self.arm()
 
     def _is_written(self, number) -> bool:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from app.bench.arc_csv import read_session, responses_in, write_session
-from app.bench.bench import BenchError
+from app.bench.errors import BenchError
 from app.bench.fit import fit
 from app.bench.points import Point
 from app.bench.switching_model import Responses, rms_error

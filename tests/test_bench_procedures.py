@@ -7,8 +7,9 @@ import pytest
 from bench_rig import BenchRig, limits
 
 from app.bench.array_view import ArrayView, DeviceState
-from app.bench.bench import DOWN, UP, AbortedError, BenchError, NoReadingError, RefusedError
+from app.bench.bench import DOWN, UP
 from app.bench.cycling import FormingSettings, endurance, forming, pulse_map
+from app.bench.errors import AbortedError, BenchError, NoReadingError, RefusedError
 from app.bench.iv_curve import IvSettings, Span, iv_curve
 from app.bench.programming import ProgramSettings, Reason, program
 from app.bench.reading import read_array, read_devices, retention

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PERMIT_MAKER = "app/safety/gate.py"
 DELIVERERS = {
-    "app/bench/bench.py",
+    "app/bench/delivery.py",
     "app/safety/actuator_worker.py",
     "app/synapse/device_worker.py",
 }

@@ -5,57 +5,31 @@ the Gate, never in them.
 """
 
 import threading
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from app.bench.array_view import ArrayView, DeviceRecord, DeviceState
+from app.bench.delivery import Delivery
+from app.bench.errors import AbortedError, BenchError, NoReadingError
 from app.bench.points import Point, Progress
 from app.config.site import Device
 from app.core.clock import ClockNs, monotonic_ns
 from app.core.spikes import Provenance
-from app.safety.audit import DeliveryOutcome
 from app.safety.gate import Gate
-from app.safety.requests import Cause, CauseKind, Refusal, Request
 from app.synapse.verify import PulseVerdict, judge_pulse
-from drivers.errors import InstrumentError, SafetyLimitError, TransportError
-from drivers.permit import Permit, PulseDevice
+from drivers.errors import InstrumentError, TransportError
+from drivers.permit import PulseDevice
 from drivers.smu.protocol import (
     Capabilities,
     DeviceAddress,
-    MeasuresOnDemand,
     PulseOutcome,
     Reading,
 )
 from drivers.smu.protocol import SourceMeasureUnit as Smu
 
-MAX_TRIES = 10
-"""A permit that grew too old while its audit row was written is asked for again: a busy disk."""
-PACE_MARGIN_NS = 1_000_000
-SECOND_NS = 1_000_000_000
 UP = 1
 DOWN = -1
 _WORD = {UP: "up", DOWN: "down"}
-
-
-class BenchError(Exception):
-    """A procedure cannot go on; the message says why."""
-
-
-class AbortedError(BenchError):
-    """Somebody asked for the end."""
-
-
-class NoReadingError(BenchError):
-    """A device gives no believable reading."""
-
-
-class RefusedError(BenchError):
-    """The Gate does not permit a pulse."""
-
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal.sentence)
-        self.refusal = refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +90,17 @@ class Bench:
         self.clock_ns = clock_ns
         self._gate = gate
         self._seams = seams
-        self._site = site
-        self._provenance = provenance
         self._abort = threading.Event()
-        self._sent_ns: dict[str, deque[int]] = {name: deque() for name in devices}
+        self._delivery = Delivery(
+            smu,
+            gate,
+            seams.await_audit,
+            self.read,
+            self.wait,
+            site,
+            provenance,
+            clock_ns,
+        )
         self._last_ohm: dict[str, float | None] = {}
         for device in devices.values():
             self._adopt(device)
@@ -213,7 +194,7 @@ class Bench:
         before_ohm = self._last_ohm.get(name)
         if before_ohm is None:
             before_ohm = self.read(name, agreed=True)
-        outcome = self._deliver(name, action, is_measured=is_measured)
+        outcome = self._delivery.deliver(device, action, is_measured=is_measured)
         after_ohm = self._after(name, outcome, tag)
         is_up = direction == UP
         verdict = judge_pulse(before_ohm, after_ohm, is_up, self.min_change)
@@ -283,81 +264,7 @@ class Bench:
         record = self.array.at(self.smu.name, reading.device.wordline, reading.device.bitline)
         self.keep(_point_of(reading, record.name, tag))
 
-    # -- one pulse
-
-    def _deliver(self, name: str, action: PulseDevice, *, is_measured: bool) -> PulseOutcome:
-        why = ""
-        for _ in range(MAX_TRIES):
-            permit = self._ask(name, action)
-            self._sent_ns[name].append(self.clock_ns())
-            try:
-                outcome = self._send(permit, is_measured=is_measured)
-            except InstrumentError as exc:
-                self._report(permit, DeliveryOutcome.NOT_DELIVERED, str(exc))
-                if isinstance(exc, TransportError):
-                    raise
-                if _is_final(exc):
-                    raise BenchError(str(exc)) from exc
-                # No pulse happened. The Gate wants a new reading before it permits another.
-                why = str(exc)
-                self.read(name)
-                continue
-            self._report(
-                permit,
-                DeliveryOutcome.DELIVERED if outcome.is_confirmed else DeliveryOutcome.UNCONFIRMED,
-                outcome.detail,
-            )
-            return outcome
-        raise BenchError(f"{name}: no pulse in {MAX_TRIES} tries: {why}")
-
-    def _send(self, permit: Permit, *, is_measured: bool) -> PulseOutcome:
-        if not self._seams.await_audit(permit.number):
-            raise InstrumentError("its audit row was not on the disk in time")
-        if is_measured and isinstance(self.smu, MeasuresOnDemand):
-            return self.smu.pulse_measured(permit)
-        return self.smu.pulse(permit)
-
-    def _ask(self, name: str, action: PulseDevice) -> Permit:
-        self._keep_pace(name)
-        now_ns = self.clock_ns()
-        cause = Cause(
-            kind=CauseKind.OPERATOR,
-            site=self._site,
-            synapse=None,
-            provenance=self._provenance,
-            detail="bench",
-        )
-        request = Request(
-            instrument=self.smu.name,
-            action=action,
-            cause=cause,
-            made_ns=now_ns,
-            age_bound_ns=None,
-            deadline_ns=None,
-        )
-        verdict = self._gate.request(request, now_ns)
-        if isinstance(verdict, Refusal):
-            raise RefusedError(verdict)
-        return verdict
-
-    def _keep_pace(self, name: str) -> None:
-        """Wait until the device's own limits let a pulse through: asking would be refused."""
-        limits, sent_ns = self.device(name).limits, self._sent_ns[name]
-        while True:
-            now_ns = self.clock_ns()
-            while sent_ns and now_ns - sent_ns[0] > SECOND_NS + PACE_MARGIN_NS:
-                sent_ns.popleft()
-            due_ns = now_ns
-            if sent_ns:
-                due_ns = sent_ns[-1] + round(limits.min_interval_s * 1e9) + PACE_MARGIN_NS
-            if len(sent_ns) >= limits.max_per_second:
-                due_ns = max(due_ns, sent_ns[0] + SECOND_NS + PACE_MARGIN_NS)
-            if due_ns <= now_ns:
-                return
-            self.wait((due_ns - now_ns) / 1e9)
-
-    def _report(self, permit: Permit, outcome: DeliveryOutcome, detail: str) -> None:
-        self._gate.record_delivery(permit.number, outcome, detail, self.clock_ns())
+    # -- what is known
 
     def _after(self, name: str, outcome: PulseOutcome, tag: str) -> float | None:
         """Return the resistance after a pulse, read again if its own reading is not believable."""
@@ -370,8 +277,6 @@ class Bench:
             return self.read(name, agreed=True)
         except NoReadingError:
             return None
-
-    # -- what is known
 
     def _adopt(self, device: Device) -> None:
         record = self.array.at(self.smu.name, device.wordline, device.bitline)
@@ -440,8 +345,3 @@ def _point_of(reading: Reading, name: str, tag: str) -> Point:
         width_s=0.0,
         is_limited=reading.is_limited,
     )
-
-
-def _is_final(exc: InstrumentError) -> bool:
-    """Say whether asking again would give the same answer: a limit, not a permit grown old."""
-    return isinstance(exc, SafetyLimitError) and "permit" not in str(exc)

@@ -16,8 +16,8 @@ import numpy as np
 from app.bench import figures
 from app.bench.arc_csv import read_session, responses_in, write_session
 from app.bench.array_view import ArrayView
-from app.bench.bench import AbortedError, BenchError
 from app.bench.cycling import FormingSettings, endurance, forming, pulse_map
+from app.bench.errors import AbortedError, BenchError
 from app.bench.fit import fit
 from app.bench.iv_curve import IvSettings, Span, iv_curve
 from app.bench.points import Progress

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.bench.array_view import DeviceState, Forming
-from app.bench.bench import UP, Bench, BenchError, Write
+from app.bench.bench import UP, Bench, Write
+from app.bench.errors import BenchError
 from app.bench.programming import ProgramSettings, program
 
 RESTORE_TOLERANCE = 0.05

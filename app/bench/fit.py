@@ -11,7 +11,7 @@ from itertools import product
 
 import numpy as np
 
-from app.bench.bench import BenchError
+from app.bench.errors import BenchError
 from app.bench.switching_model import Branch, Floats, Responses, SwitchingModel, rms_error
 
 MIN_PULSES = 8

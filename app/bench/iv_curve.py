@@ -8,7 +8,8 @@ import enum
 import math
 from dataclasses import dataclass
 
-from app.bench.bench import Bench, BenchError
+from app.bench.bench import Bench
+from app.bench.errors import BenchError
 from drivers.smu.protocol import MeasuresOnDemand
 
 MAX_STEPS = 2000

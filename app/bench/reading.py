@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from app.bench.array_view import DeviceState
-from app.bench.bench import Bench, BenchError, NoReadingError
+from app.bench.bench import Bench
+from app.bench.errors import BenchError, NoReadingError
 from drivers.errors import InstrumentError, TransportError
 from drivers.smu.protocol import DeviceAddress, Reading
 

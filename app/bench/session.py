@@ -22,7 +22,8 @@ from pathlib import Path
 import msgspec
 
 from app.bench.array_view import ArrayView
-from app.bench.bench import Bench, BenchError, BenchSeams
+from app.bench.bench import Bench, BenchSeams
+from app.bench.errors import BenchError
 from app.bench.points import Point, Progress
 from app.config.load import ConfigError, read_bounded
 from app.config.paths import history_file, session_root

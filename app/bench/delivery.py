@@ -1,0 +1,128 @@
+"""The way of one pulse: paced, asked of the Gate, audited, sent, reported."""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from app.bench.errors import BenchError, RefusedError
+from app.config.site import Device
+from app.core.clock import ClockNs
+from app.core.spikes import Provenance
+from app.safety.audit import DeliveryOutcome
+from app.safety.gate import Gate
+from app.safety.requests import Cause, CauseKind, Refusal, Request
+from drivers.errors import InstrumentError, SafetyLimitError, TransportError
+from drivers.permit import Permit, PulseDevice
+from drivers.smu.protocol import MeasuresOnDemand, PulseOutcome
+from drivers.smu.protocol import SourceMeasureUnit as Smu
+
+MAX_TRIES = 10
+"""A permit that grew too old while its audit row was written is asked for again: a busy disk."""
+PACE_MARGIN_NS = 1_000_000
+SECOND_NS = 1_000_000_000
+
+
+@dataclass(slots=True)
+class Delivery:
+    """Delivers pulses of a bench. One thread.
+
+    `read` reads a device by name: the Gate wants a new reading before it permits another pulse.
+    `wait` waits so many seconds and raises `AbortedError` when somebody asks for the end.
+    """
+
+    smu: Smu
+    gate: Gate
+    await_audit: Callable[[int], bool]
+    read: Callable[[str], float]
+    wait: Callable[[float], None]
+    site: str
+    provenance: Provenance
+    clock_ns: ClockNs
+    _asked_ns: dict[str, deque[int]] = field(default_factory=dict)
+
+    def deliver(self, device: Device, action: PulseDevice, *, is_measured: bool) -> PulseOutcome:
+        """Return what became of one pulse; it was sent once.
+
+        Raises
+        ------
+        RefusedError
+            The Gate says no.
+        BenchError
+            The driver refuses, or no permit could be used in time.
+        TransportError
+            The instrument is gone and no pulse happened.
+        """
+        why = ""
+        for _ in range(MAX_TRIES):
+            permit = self._ask(device, action)
+            try:
+                outcome = self._send(permit, is_measured=is_measured)
+            except InstrumentError as exc:
+                self._report(permit, DeliveryOutcome.NOT_DELIVERED, str(exc))
+                if isinstance(exc, TransportError):
+                    raise
+                if _is_final(exc):
+                    raise BenchError(str(exc)) from exc
+                why = str(exc)  # no pulse happened, another may be asked for
+                self.read(device.name)
+                continue
+            is_confirmed = outcome.is_confirmed
+            sent = DeliveryOutcome.DELIVERED if is_confirmed else DeliveryOutcome.UNCONFIRMED
+            self._report(permit, sent, outcome.detail)
+            return outcome
+        raise BenchError(f"{device.name}: no pulse in {MAX_TRIES} tries: {why}")
+
+    def _send(self, permit: Permit, *, is_measured: bool) -> PulseOutcome:
+        if not self.await_audit(permit.number):
+            raise InstrumentError("its audit row was not on the disk in time")
+        if is_measured and isinstance(self.smu, MeasuresOnDemand):
+            return self.smu.pulse_measured(permit)
+        return self.smu.pulse(permit)
+
+    def _ask(self, device: Device, action: PulseDevice) -> Permit:
+        self._keep_pace(device)
+        now_ns = self.clock_ns()
+        cause = Cause(
+            kind=CauseKind.OPERATOR,
+            site=self.site,
+            synapse=None,
+            provenance=self.provenance,
+            detail="bench",
+        )
+        request = Request(
+            instrument=self.smu.name,
+            action=action,
+            cause=cause,
+            made_ns=now_ns,
+            age_bound_ns=None,
+            deadline_ns=None,
+        )
+        verdict = self.gate.request(request, now_ns)
+        if isinstance(verdict, Refusal):
+            raise RefusedError(verdict)
+        self._asked_ns[device.name].append(now_ns)
+        return verdict
+
+    def _keep_pace(self, device: Device) -> None:
+        """Wait until the device's own limits let a pulse through: asking would be refused."""
+        limits, asked_ns = device.limits, self._asked_ns.setdefault(device.name, deque())
+        while True:
+            now_ns = self.clock_ns()
+            while asked_ns and now_ns - asked_ns[0] > SECOND_NS + PACE_MARGIN_NS:
+                asked_ns.popleft()
+            due_ns = now_ns
+            if asked_ns:
+                due_ns = asked_ns[-1] + round(limits.min_interval_s * 1e9) + PACE_MARGIN_NS
+            if len(asked_ns) >= limits.max_per_second:
+                due_ns = max(due_ns, asked_ns[0] + SECOND_NS + PACE_MARGIN_NS)
+            if due_ns <= now_ns:
+                return
+            self.wait((due_ns - now_ns) / 1e9)
+
+    def _report(self, permit: Permit, outcome: DeliveryOutcome, detail: str) -> None:
+        self.gate.record_delivery(permit.number, outcome, detail, self.clock_ns())
+
+
+def _is_final(exc: InstrumentError) -> bool:
+    """Say whether asking again would give the same answer: a limit, not a permit grown old."""
+    return isinstance(exc, SafetyLimitError) and "permit" not in str(exc)
