@@ -16,6 +16,7 @@ from app.bridge.events import LinkEvent
 from app.bridge.peers import PeerAddress
 from app.bridge.settings import LocalSite
 from app.bridge.tls import TlsIdentity
+from app.config.electrode_map import electrode_table
 from app.config.experiment import Experiment, experiment_hash
 from app.config.paths import (
     certificate_file,
@@ -222,7 +223,7 @@ class Composition:
             limits=limits_in_force(profiles_of(site, self.provenance)),
             provenance={name: p.value for name, p in self.provenance.items()},
             limits_override=self.files.override_bytes,
-            metadata=metadata_of(site, dt.datetime.now(dt.UTC).date()),
+            metadata=self._metadata(),
         )
         self.event_log = EventLog(
             self.session.events_path,
@@ -231,6 +232,18 @@ class Composition:
         )
         self.ledger = Ledger(self.event_log, site.site, monotonic_ns, on_row=self.showing.row)
         self.input_log = InputLog(self.ledger.input)
+
+    def _metadata(self) -> dict[str, object]:
+        """Return what the record says about laboratory, cultures, devices and electrodes."""
+        site, site_file = self.files.site, self.files.site_file
+        told = metadata_of(site, dt.datetime.now(dt.UTC).date())
+        told["electrodes"] = {
+            a.name: electrode_table(
+                site_file, a, self.rig.amplifiers[a.name].stream_format.channel_names
+            )
+            for a in site.amplifiers
+        }
+        return told
 
     def _note_recoveries(self, recoveries: list[Recovery]) -> None:
         for recovery in recoveries:

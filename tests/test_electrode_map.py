@@ -10,7 +10,7 @@ from recordings import write_probe
 
 from app.cli import main
 from app.config.check import check_site
-from app.config.electrode_map import read_positions_um
+from app.config.electrode_map import electrode_table, read_positions_um
 from app.config.load import ConfigError, load_site
 from app.core.detector import Detector
 from app.core.detector_settings import DetectorSettings
@@ -96,6 +96,17 @@ def test_nothing_rests_on_a_bad_channel() -> None:
     assert f"pattern {pattern.pattern_id} uses channel {bad[1]}, which is in bad_channels" in text
     assert "bad channel Z-999 is not in channels" in text
     assert not check_site(site)
+
+
+def test_the_record_says_where_electrodes_are_and_which_are_bad(tmp_path: Path) -> None:
+    amplifier = load_site(CHAIN / "padova.toml").amplifiers[0]
+    write_probe(tmp_path / "map.json", 2, [1, -1])
+    mapped = msgspec.structs.replace(amplifier, probe="map.json", bad_channels=("B",))
+    assert electrode_table(tmp_path / "site.toml", mapped, ("A", "B", "C")) == [
+        {"channel": "A", "is_bad": False},
+        {"channel": "B", "is_bad": True, "x_um": 0.0, "y_um": 50.0},
+        {"channel": "C", "is_bad": False},
+    ]
 
 
 def test_detection_that_cannot_be_is_a_conflict() -> None:

@@ -4,6 +4,7 @@ Source: probeinterface documentation, "Format specifications" (JSON, `probes` wi
 `contact_positions`, `si_units`, `device_channel_indices`, `contact_ids`).
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,25 @@ def amplifier_positions_um(
     if amplifier.probe is None:
         return np.full((len(channel_names), 2), np.nan)
     return read_positions_um(site_file.parent / amplifier.probe, channel_names)
+
+
+def electrode_table(
+    site_file: Path, amplifier: Amplifier, channel_names: Sequence[str]
+) -> list[dict[str, object]]:
+    """Return channel, place and state of each electrode as plain values, for records.
+
+    Raises as `read_positions_um`; without a map the places are missing.
+    """
+    places = amplifier_positions_um(site_file, amplifier, channel_names).tolist()
+    bad = set(amplifier.bad_channels)
+    return [
+        {"channel": name, "is_bad": name in bad, **_place(x_um, y_um)}
+        for name, (x_um, y_um) in zip(channel_names, places, strict=True)
+    ]
+
+
+def _place(x_um: float, y_um: float) -> dict[str, float]:
+    return {} if math.isnan(x_um) else {"x_um": x_um, "y_um": y_um}
 
 
 def map_conflicts(site_file: Path, site: Site) -> list[str]:
