@@ -20,6 +20,7 @@ from recordings import (
 )
 
 from app.cli import main
+from app.detect import results
 from app.exit_codes import ExitCode
 
 RAW = ["--raw", "--rate", str(RATE_HZ), "--n-channels", "4", "--uv-per-bit", str(STEP_UV)]
@@ -159,7 +160,8 @@ def test_the_last_spike_of_a_file_is_found(tmp_path: Path) -> None:
         (["bytes.wav"], "cannot be read as WAV"),
         (["wide.wav"], "24 bits per sample"),
         (["cut.wav"], "was it cut off"),
-        (["empty"], "empty"),
+        (["empty"], "no format that is known"),
+        (["none.wav"], "holds no samples"),
     ],
 )
 def test_bad_input_is_one_sentence_and_code_2(
@@ -177,6 +179,7 @@ def test_bad_input_is_one_sentence_and_code_2(
     write_wav(tmp_path / "wide.wav", truth.samples[:999], sample_bytes=3)
     whole = write_wav(tmp_path / "cut.wav", truth.samples[:1000]).read_bytes()
     (tmp_path / "cut.wav").write_bytes(whole[:-4000])
+    write_wav(tmp_path / "none.wav", truth.samples[:0])
     (tmp_path / "empty").mkdir()
     assert main(["detect", *arguments, "--no-progress"]) == ExitCode.USAGE
     error = capsys.readouterr().err
@@ -210,3 +213,32 @@ def test_progress_goes_to_standard_error_and_json_to_standard_output(
     assert json.loads(done.stdout)["n_spikes"] == 80
     assert "100%" in done.stderr
     assert "80 spikes on 4 channels" in done.stderr
+
+
+def test_channels_whose_noise_never_became_known_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    samples = spiking().samples[:4000]
+    recording = write_raw(tmp_path / "a.bin", samples)
+    summary = run(recording, tmp_path / "out", *RAW, "--bad-channels", "CH2")
+    assert summary["unsettled_channels"] == ["CH1", "CH3", "CH4"]
+    assert "the noise of 3 channels never became known" in capsys.readouterr().err
+
+
+def test_a_disk_that_refuses_is_one_sentence(
+    truth: Truth,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(results, "write_spikes", refuse)
+    recording = write_raw(tmp_path / "a.bin", truth.samples)
+    command = ["detect", str(recording), "--out", str(tmp_path / "out"), "--no-progress", *RAW]
+    assert main(command) == ExitCode.USAGE
+    error = capsys.readouterr().err
+    assert "out: cannot be written: [Errno 28] No space left on device" in error
+    assert len(error.splitlines()) == 1
+    assert not (tmp_path / "out" / "summary.json").exists(), "nothing says that they are whole"

@@ -46,7 +46,10 @@ def run_detect(settings: DetectSettings) -> int:
         raise ConfigError(str(exc)) from exc
     summary = _summary(settings, recording, found, progress.elapsed_s)
     progress.say("writing tables and figure")
-    _write(settings, recording, found, positions_um, summary)
+    try:
+        _write(settings, recording, found, positions_um, summary)
+    except OSError as exc:
+        raise ConfigError(f"{settings.out}: cannot be written: {exc}") from exc
     if settings.prints_json:
         print(json.dumps(summary, indent=1))  # noqa: T201 - asked for on standard output
     progress.result(summary, settings.out)
@@ -63,6 +66,8 @@ def _open(settings: DetectSettings) -> tuple[Recording, npt.NDArray[np.float64] 
             reader=settings.reader,
             wav_microvolts_per_count=settings.wav_microvolts_per_count,
         )
+    if not len(whole.samples):
+        raise ConfigError(f"{settings.recording}: holds no samples")
     names = whole.stream_format.channel_names
     columns = columns_of(settings.channels, names)
     positions_um = whole.positions_um
@@ -111,6 +116,7 @@ def _summary(
         "gaps": [asdict(gap) for gap in found.gaps],
         "bad_channels": _names(recording, status.is_bad),
         "dead_channels": _names(recording, status.is_dead & ~status.is_bad),
+        "unsettled_channels": _names(recording, np.isnan(status.sigma_uv) & ~status.is_bad),
         "suspended_channels": _names(recording, found.n_suspensions > 0),
         "is_cold_start": settings.is_cold_start,
         "detector": asdict(settings.detector),
@@ -166,6 +172,12 @@ class _Progress:
             f"{summary['times_real_time']:.0f} times real time; see {out}",
             file=sys.stderr,
         )
+        if summary["unsettled_channels"]:
+            print(  # noqa: T201
+                f"the noise of {len(summary['unsettled_channels'])} channels never became known, "
+                "so none of their spikes did: too short a recording, or pegged channels",
+                file=sys.stderr,
+            )
 
     def _is_due(self, done: float, now_s: float) -> bool:
         if self._is_terminal:

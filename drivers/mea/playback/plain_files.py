@@ -68,7 +68,7 @@ def open_wav(path: Path, microvolts_per_count: float) -> Recording:
         )
     stream_format = _format(path, RawLayout(float(rate_hz), n_channels, microvolts_per_count))
     samples = _WavRows(path, n_rows, n_channels)
-    if not n_rows or len(samples[n_rows - 1 : n_rows]) != 1:
+    if n_rows and len(samples[n_rows - 1 : n_rows]) != 1:
         raise InstrumentProtocolError(
             f"{path}: has fewer samples than the {n_rows} that its header tells; was it cut off?"
         )
