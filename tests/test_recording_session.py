@@ -52,7 +52,16 @@ def test_a_session_has_its_name_copies_and_description(tmp_path: Path) -> None:
         "anchors": [{"monotonic_ns": 1000, "utc_ns": UTC_NS, "width_ns": 50}],
         "limits": {"current_a": 1e-5},
         "provenance": {"mea1": "mock"},
-        "metadata": {},
+        "metadata": {
+            "about": {
+                "institution": None,
+                "laboratory": None,
+                "experimenters": [],
+                "description": None,
+            },
+            "cultures": {},
+            "devices": {},
+        },
         "recovered": [],
     }
     assert [path.name for path in session.folder.parent.iterdir()] == [session.folder.name]

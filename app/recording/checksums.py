@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from app.recording.errors import RecordingError
-from app.recording.files import Files, replace_file
+from app.recording.files import Files, read_small, replace_file
 from app.recording.session_lock import LOCK_NAME
 
 NAME = "CHECKSUMS.sha256"
@@ -43,7 +43,7 @@ def read_checksums(folder: Path) -> dict[str, str]:
     if not path.exists():
         return {}
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_small(path).decode().splitlines()
     except (OSError, ValueError) as exc:
         raise RecordingError(f"{path}: cannot be read: {exc}") from exc
     sums: dict[str, str] = {}

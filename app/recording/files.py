@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+MAX_SMALL_BYTES = 32 * 2**20
+"""A description of 100,000 channels has less."""
 MAX_PIECES = 512
 """POSIX lets one call take 1024 at most (IOV_MAX)."""
 
@@ -222,3 +224,10 @@ def make_folders(files: Files, path: Path) -> None:
     for folder in reversed(missing):
         files.make_folder(folder)
         files.sync_folder(folder.parent)
+
+
+def read_small(path: Path) -> bytes:
+    """Return the bytes of a description; raises OSError, also for what is no small plain file."""
+    if not path.is_file() or path.stat().st_size > MAX_SMALL_BYTES:
+        raise OSError(errno.EFBIG, f"no file of at most {MAX_SMALL_BYTES} bytes", str(path))
+    return path.read_bytes()

@@ -94,9 +94,11 @@ class SessionReader:
             f"SELECT {_SPIKE_COLUMNS} FROM spikes{where} ORDER BY time_ns, rowid", *values
         )
         nan = float("nan")
-        return np.array(
-            [(*r[:3], nan if r[3] is None else r[3], *r[4:]) for r in found], SPIKE_RECORD
-        )
+        rows = [(*r[:3], nan if r[3] is None else r[3], *r[4:]) for r in found]
+        try:
+            return np.array(rows, SPIKE_RECORD)
+        except OverflowError as exc:
+            raise RecordingError(f"{self.folder}: a spike with impossible numbers: {exc}") from exc
 
     def table(
         self, name: str, from_ns: int | None = None, to_ns: int | None = None
@@ -177,7 +179,7 @@ def open_session(folder: Path) -> SessionReader:
 def open_read_only(path: Path) -> sqlite3.Connection:
     """Open an event log of this version for reading. Raises `RecordingError`."""
     with named_errors(path):
-        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=1.0)
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=1.0)
     try:
         with named_errors(path):
             check_version(connection, path)

@@ -5,6 +5,7 @@ recording explains itself without this program. STRICT: a value of a wrong type 
 """
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -228,4 +229,19 @@ def check_version(connection: sqlite3.Connection, path: Path) -> None:
         raise RecordingError(
             f"{path}: event log of version {version}, this program reads version {SCHEMA_VERSION}; "
             "use the program version named in session.json"
+        )
+    _check_objects(connection, path)
+
+
+def _check_objects(connection: sqlite3.Connection, path: Path) -> None:
+    """Refuse views, triggers and tables that are not ours: reading them could do anything."""
+    listed = "SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'"
+    with closing(sqlite3.connect(":memory:")) as model:
+        create_tables(model)
+        ours = set(model.execute(listed).fetchall())
+    found = set(connection.execute(listed).fetchall())
+    if found != ours:
+        odd = sorted({str(name) for _, name, _ in found ^ ours})
+        raise RecordingError(
+            f"{path}: {', '.join(odd[:5])}: not as version {SCHEMA_VERSION} has it; not read"
         )

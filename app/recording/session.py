@@ -8,13 +8,20 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from app.recording.checksums import write_checksums
 from app.recording.errors import RecordingError
-from app.recording.files import DiskFiles, Files, make_folders, replace_file, write_file
+from app.recording.files import (
+    DiskFiles,
+    Files,
+    make_folders,
+    read_small,
+    replace_file,
+    write_file,
+)
 from app.recording.session_lock import SessionLock
 
 log = logging.getLogger(__name__)
@@ -29,12 +36,55 @@ _FOLDER_NAME = re.compile(
 _TRIES = 100
 
 
+_Instant = Annotated[int, msgspec.Meta(ge=0, le=4_000_000_000_000_000_000)]
+"""In ns; as UTC until the year 2096."""
+
+
 class ClockAnchor(msgspec.Struct, frozen=True):
     """One instant on CLOCK_MONOTONIC and on UTC, known to `width_ns`."""
 
-    monotonic_ns: int
-    utc_ns: int
-    width_ns: int
+    monotonic_ns: _Instant
+    utc_ns: _Instant
+    width_ns: _Instant
+
+
+class CultureInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """The living network on an amplifier's array (`app.config.about.Culture`)."""
+
+    species: str
+    days_in_vitro: int
+    """When the session began."""
+    plated_on: str = ""
+    sex: str = "U"
+    tissue: str | None = None
+    array: str | None = None
+    name: str | None = None
+
+
+class DeviceInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a memristor was made, and where it is on the array."""
+
+    wordline: int
+    bitline: int
+    wafer: str | None = None
+    die: str | None = None
+
+
+class AboutInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """Who did this, where, and what for (`app.config.about.About`)."""
+
+    institution: str | None = None
+    laboratory: str | None = None
+    experimenters: tuple[str, ...] = ()
+    description: str | None = None
+
+
+class Metadata(msgspec.Struct, frozen=True, kw_only=True):
+    """What site.toml says about laboratory, cultures by amplifier, and devices by name."""
+
+    about: AboutInfo = AboutInfo()
+    cultures: dict[str, CultureInfo] = {}
+    devices: dict[str, DeviceInfo] = {}
 
 
 class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,14 +101,13 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Name to version."""
     clock: str
     """Whose CLOCK_MONOTONIC the times are (`app.core.clock.clock_identity`)."""
-    anchors: tuple[ClockAnchor, ...]
+    anchors: Annotated[tuple[ClockAnchor, ...], msgspec.Meta(min_length=1)]
     """At the start, and at the end of a closed session."""
     limits: msgspec.Raw
     """The limits in force, defaults filled in, as JSON."""
     provenance: dict[str, str] = {}
     """What stood behind each instrument: live, mock or playback."""
-    metadata: dict[str, Any] = {}
-    """What site.toml says about laboratory, cultures and devices, and their age on that day."""
+    metadata: Metadata = Metadata()
     recovered: tuple[str, ...] = ()
     """What was done to it after a crash."""
 
@@ -172,7 +221,7 @@ def create_session(
         anchors=(ClockAnchor(*anchor),),
         limits=msgspec.Raw(limits),
         provenance=dict(provenance or {}),
-        metadata=dict(metadata or {}),
+        metadata=msgspec.convert(metadata or {}, Metadata),
     )
     if not _FOLDER_NAME.fullmatch(f"{started:%Y-%m-%dT%H%M%SZ}_{site}_0000"):
         raise RecordingError(f"site {site!r}: no folder name; use letters, digits, '_', '.', '-'")
@@ -229,8 +278,8 @@ def read_info(folder: Path) -> SessionInfo:
     """
     path = folder / "session.json"
     try:
-        info = msgspec.json.decode(path.read_bytes(), type=SessionInfo)
-    except (OSError, msgspec.MsgspecError) as exc:
+        info = msgspec.json.decode(read_small(path), type=SessionInfo)
+    except (OSError, msgspec.MsgspecError, ValueError, RecursionError) as exc:
         raise RecordingError(f"{path}: not a session's description: {exc}") from exc
     if info.format_version != FORMAT_VERSION:
         raise RecordingError(

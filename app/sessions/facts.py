@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.config.experiment import Experiment
-from app.config.load import ConfigError, parse
+from app.config.load import ConfigError, parse, read_bounded
 from app.recording.checksums import read_checksums, summed_files
 from app.recording.raw_reader import RawSamples
 from app.recording.reader import SessionReader
+from app.recording.session import Metadata
 from app.recording.session_lock import writer_of
 
 SENT_VERDICTS = ("moved", "unmoved", "wrong way", "unconfirmed")
@@ -28,7 +29,7 @@ def experiment_of(session: SessionReader) -> Experiment | None:
     """Return the experiment that the session ran, or None if it ran none or it cannot be read."""
     path = session.folder / "experiment.toml"
     try:
-        data = path.read_bytes()
+        data = read_bounded(path)
         return parse(data, Experiment, str(path)) if data else None
     except (OSError, ConfigError):
         return None
@@ -82,19 +83,20 @@ def _head(session: SessionReader) -> list[Line]:
     ]
 
 
-def _metadata(metadata: dict[str, dict[str, dict[str, object]]]) -> list[Line]:
+def _metadata(metadata: Metadata) -> list[Line]:
     lines = [
         Line(
             f"culture {name}",
-            f"{c['species']}, {c['days_in_vitro']} DIV"
-            + "".join(f", {c[key]}" for key in ("tissue", "array") if c.get(key)),
+            ", ".join(
+                word for word in (c.species, f"{c.days_in_vitro} DIV", c.tissue, c.array) if word
+            ),
         )
-        for name, c in metadata.get("cultures", {}).items()
+        for name, c in metadata.cultures.items()
     ]
     return lines + [
-        Line(f"device {name}", f"wafer {d['wafer']}, die {d['die'] or 'not named'}")
-        for name, d in metadata.get("devices", {}).items()
-        if d.get("wafer")
+        Line(f"device {name}", f"wafer {d.wafer}, die {d.die or 'not named'}")
+        for name, d in metadata.devices.items()
+        if d.wafer
     ]
 
 
@@ -222,7 +224,7 @@ def _devices(session: SessionReader) -> list[Line]:
         lines.append(
             Line(
                 f"device {wordline},{bitline} ({instrument})",
-                f"{r_first / 1e3:.2f} -> {r_last / 1e3:.2f} kOhm in {n_reads} reads; "
+                f"{_kilohms(r_first)} -> {_kilohms(r_last)} kOhm in {n_reads} reads; "
                 f"pulses: {said}",
             )
         )
@@ -270,6 +272,10 @@ def _checksums(folder: Path) -> str:
     if n_summed == 0:
         return "none yet"
     return f"{n_summed} of {n_files} files"
+
+
+def _kilohms(ohms: float | None) -> str:
+    return "not believed" if ohms is None else f"{ohms / 1e3:.2f}"
 
 
 def _utc(utc_ns: int) -> str:

@@ -20,6 +20,7 @@ from pynwb.file import Subject
 from app.recording.errors import RecordingError
 from app.recording.raw_reader import RawSamples
 from app.recording.reader import SessionReader
+from app.recording.session import Metadata
 from app.sessions.export.nwb_events import event_tables
 from app.sessions.export.nwb_samples import CHUNK_CHANNELS, CHUNK_SAMPLES, SeriesCopy, copy_samples
 from app.sessions.facts import experiment_of
@@ -75,18 +76,18 @@ def export_nwb(session: SessionReader, path: Path, on_samples: OnSamples = lambd
 def nwb_file(session: SessionReader, raw: list[RawSamples]) -> NWBFile:
     """Return the session as an NWB file in memory, without samples."""
     info = session.info
-    about = info.metadata.get("about", {})
+    about = info.metadata.about
     experiment = experiment_of(session)
     start_ns = info.anchors[0].monotonic_ns
     file = NWBFile(
-        session_description=about.get("description")
+        session_description=about.description
         or f"Session {info.number} of site {info.site}, recorded by SpikeBridge",
         identifier=info.session,
         session_start_time=dt.datetime.fromtimestamp(info.anchors[0].utc_ns / 1e9, dt.UTC),
         session_id=session.folder.name,
-        experimenter=list(about.get("experimenters") or []) or None,
-        institution=about.get("institution"),
-        lab=about.get("laboratory"),
+        experimenter=list(about.experimenters) or None,
+        institution=about.institution,
+        lab=about.laboratory,
         experiment_description=None if experiment is None else experiment.name,
         keywords=["hybrid neural network", "memristor", "microelectrode array"],
         notes=f"experiment SHA-256 {info.experiment_sha256}; software {info.software}",
@@ -122,15 +123,15 @@ def _names(raw: list[RawSamples]) -> list[str]:
     return [f"ElectricalSeries{number:03d}" for number in range(1, len(raw) + 1)]
 
 
-def _add_subject(file: NWBFile, metadata: dict[str, dict[str, dict[str, str]]]) -> None:
-    for name, culture in metadata.get("cultures", {}).items():
+def _add_subject(file: NWBFile, metadata: Metadata) -> None:
+    for name, culture in metadata.cultures.items():
         file.subject = Subject(
-            subject_id=culture.get("name") or name,
-            species=culture["species"],
-            sex=culture.get("sex", "U"),
-            age=f"P{max(0, int(culture['days_in_vitro']))}D",
+            subject_id=culture.name or name,
+            species=culture.species,
+            sex=culture.sex,
+            age=f"P{max(0, culture.days_in_vitro)}D",
             description="Culture; its age is counted in days in vitro. "
-            + "; ".join(culture[key] for key in ("tissue", "array") if culture.get(key)),
+            + "; ".join(word for word in (culture.tissue, culture.array) if word),
         )
 
 
@@ -235,12 +236,12 @@ def _add_units(
 
 def channels_of_neurons(session: SessionReader) -> dict[int, str]:
     """Return the amplifier's channel of each neuron that has one, from the session's site file."""
-    from app.config.load import ConfigError, parse  # noqa: PLC0415
+    from app.config.load import ConfigError, parse, read_bounded  # noqa: PLC0415
     from app.config.site import Site  # noqa: PLC0415
 
     path = session.folder / "config.toml"
     try:
-        site = parse(path.read_bytes(), Site, str(path))
+        site = parse(read_bounded(path), Site, str(path))
     except (OSError, ConfigError):
         return {}
     return {n.neuron: n.channel for a in site.amplifiers for n in a.neurons}

@@ -13,8 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from drivers.errors import InstrumentError, InstrumentProtocolError
+from drivers.mea.npy_rows import map_whole_numbers
 from drivers.mea.playback.recording import Recording, check_rate, selected_rows
 from drivers.mea.protocol import StreamFormat
+
+MAX_DESCRIPTION_BYTES = 32 * 2**20
 
 DESCRIPTION = "structure.oebin"
 
@@ -78,7 +81,7 @@ def _find(folder: Path) -> Path:
 
 def _first_stream(oebin: Path) -> dict[str, Any]:
     try:
-        stream = json.loads(oebin.read_bytes())["continuous"][0]
+        stream = json.loads(read_description(oebin))["continuous"][0]
     except (OSError, ValueError, LookupError, TypeError, RecursionError) as exc:
         raise InstrumentProtocolError(f"{oebin}: names no continuous stream: {exc}") from exc
     if not isinstance(stream, dict):
@@ -125,8 +128,11 @@ def _sample_numbers(data: Path) -> npt.NDArray[np.int64]:
     path = data / "sample_numbers.npy"
     if not path.exists():
         path = data / "timestamps.npy"
-    # np.load would take an archive too, and return something that is no array
-    numbers: npt.NDArray[np.int64] = np.lib.format.open_memmap(path, mode="r")
-    if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
-        raise InstrumentProtocolError(f"{path}: {numbers.dtype} {numbers.shape}, expected integers")
-    return numbers
+    return map_whole_numbers(path)
+
+
+def read_description(oebin: Path) -> bytes:
+    """Return a description's bytes. Raises ValueError if it is no file or too large to be one."""
+    if not oebin.is_file() or oebin.stat().st_size > MAX_DESCRIPTION_BYTES:
+        raise ValueError(f"no file of at most {MAX_DESCRIPTION_BYTES} bytes")
+    return oebin.read_bytes()
