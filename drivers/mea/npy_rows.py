@@ -17,8 +17,10 @@ def map_whole_numbers(path: Path) -> npt.NDArray[np.int64]:
 
     Raises
     ------
+    TypeError
+        An array of something else.
     ValueError
-        No such array, or fewer bytes than it claims.
+        No array, or fewer bytes than it claims.
     OSError
         The file cannot be read.
     """
@@ -35,7 +37,7 @@ def map_whole_numbers(path: Path) -> npt.NDArray[np.int64]:
         offset = file.tell()
         n_bytes = path.stat().st_size
     if dtype.hasobject or dtype.kind not in "iu" or len(shape) != 1:
-        raise ValueError(f"{path}: {dtype} {shape}, expected one row of whole numbers")
+        raise TypeError(f"{path}: {dtype} {shape}, expected integers, one-dimensional")
     n_rows = int(shape[0])
     if not (0 <= n_rows * dtype.itemsize <= n_bytes - offset):
         raise ValueError(f"{path}: claims {n_rows} rows, which its {n_bytes} bytes cannot hold")

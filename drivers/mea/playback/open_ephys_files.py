@@ -128,7 +128,10 @@ def _sample_numbers(data: Path) -> npt.NDArray[np.int64]:
     path = data / "sample_numbers.npy"
     if not path.exists():
         path = data / "timestamps.npy"
-    return map_whole_numbers(path)
+    try:
+        return map_whole_numbers(path)
+    except TypeError as exc:
+        raise InstrumentProtocolError(str(exc)) from exc
 
 
 def read_description(oebin: Path) -> bytes:
