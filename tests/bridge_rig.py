@@ -59,11 +59,11 @@ def identity(folder: Path, name: str, peers: list[str]) -> TlsIdentity:
 def running(
     folder: Path, name: str, peer: str, *, port: int | None = None, session: str | None = None,
     last_seqs: dict[str, int] | None = None, key_of: str | None = None,
-    listen_host: str = "127.0.0.1", clock: str = "clock",
+    listen_host: str = "127.0.0.1", dial_host: str = "127.0.0.1", clock: str = "clock",
 ) -> Iterator[Site]:  # fmt: skip
     events: queue.SimpleQueue[LinkEvent] = queue.SimpleQueue()
     failures: list = []
-    host = None if port is None else "127.0.0.1"
+    host = None if port is None else dial_host
     local = LocalSite(
         name, session or SESSIONS[name], "hash", clock,
         (StreamInfo(stream=0, name="x", provenance=Provenance.MOCK, neurons=(1,)),),

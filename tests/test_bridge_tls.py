@@ -1,9 +1,11 @@
 """Two bridges over real TLS on loopback, and strangers at the door."""
 
 import datetime as dt
+import queue
 import shutil
 import socket
 import ssl
+import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,8 +18,11 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from app.bridge import keys
+from app.bridge.bridge import Bridge
 from app.bridge.events import LinkEvent, LinkState, PspsReceived, SpikesReceived
 from app.bridge.keys import KeyFileError
+from app.bridge.peers import PeerAddress
+from app.bridge.settings import LocalSite
 from app.bridge.tls import TlsIdentity
 from app.core.clock import monotonic_ns
 from app.core.spikes import PSP_RECORD, SPIKE_RECORD, SpikeBatch
@@ -249,3 +254,45 @@ def test_a_peer_that_sends_faster_than_we_record_is_held_back_not_lost(
                 got.append(event)
                 b.bridge.recorded("a", event.session, event.seq)
         assert numbers(got) == list(range(1, 2001))
+
+
+def test_a_peer_is_dialled_by_name(folder: Path) -> None:
+    with running(folder, "a", "b") as a, running(
+        folder, "b", "a", port=a.bridge.listen_port, dial_host="localhost"
+    ) as b:  # fmt: skip
+        b.wait_for(is_up)
+
+
+def test_a_name_service_that_takes_its_time_holds_up_no_other_link(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_over = threading.Event()
+
+    def slow(host: str, *_more: object, **_options: object) -> list:
+        is_over.wait(30)
+        raise socket.gaierror(-2, f"no such name: {host}")
+
+    with running(folder, "a", "b") as a:
+        port = a.bridge.listen_port
+        monkeypatch.setattr("app.bridge.sockets.socket.getaddrinfo", slow)
+        keys_of = {"a": folder / "a.crt", "stranger": folder / "stranger.crt"}
+        events: queue.SimpleQueue[LinkEvent] = queue.SimpleQueue()
+        bridge = Bridge(
+            LocalSite("b", "b" * 32, "", "clock", ()),
+            TlsIdentity(folder / "b.key", folder / "b.crt", keys_of),
+            (
+                PeerAddress("stranger", "nowhere.example.org", 1),
+                PeerAddress("a", "127.0.0.1", port),
+            ),
+            listen=None, last_seqs={}, on_event=events.put, clock_ns=monotonic_ns,
+            on_failure=lambda *_failure: None,
+        )  # fmt: skip
+        bridge.start()
+        try:
+            a.wait_for(is_up)
+            is_over.set()
+            wait_until(lambda: "no such name" in bridge.status()[0].reason)
+        finally:
+            is_over.set()
+            bridge.request_stop()
+            assert bridge.join(5)

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from link_world import MS, End, S, Wire, batch, jittered, local, no_delay, pair, run, spikes
 
+from app.bridge import bodies
 from app.bridge.events import (
     GapDeclared,
     LinkState,
@@ -122,6 +123,22 @@ def test_silence_is_suspect_at_400_ms_and_down_at_2_s() -> None:
     assert 400 * MS <= seen[LinkState.SUSPECT] - heard_ns <= 500 * MS
     assert 2 * S <= seen[LinkState.DOWN] - heard_ns <= 2 * S + 100 * MS
     assert "silent" in wire.ends[0].errors[0]
+
+
+def test_a_peer_that_proves_its_key_and_then_says_nothing_is_closed_after_3_s() -> None:
+    link = pair().ends[0].link
+    link.on_connected(0)
+    assert link.on_tick(3 * S) == []
+    with pytest.raises(FrameError, match="no HELLO in time"):
+        link.on_tick(3 * S + 1)
+
+
+def test_hello_twice_is_refused() -> None:
+    wire = pair()
+    run(wire, 0, 100 * MS)
+    hello = bodies.encode_hello(wire.ends[1].link.hello_of_connection)
+    with pytest.raises(FrameError, match="HELLO twice"):
+        wire.ends[1].link.on_frame(Frame(FrameType.HELLO, hello), 100 * MS)
 
 
 def test_suspect_link_is_up_again_with_the_first_frame() -> None:
