@@ -150,11 +150,17 @@ class Process:
     def tell(self) -> None:
         self._pipe.send(None)
 
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self._pipe.close()
+
     def end(self) -> None:
         self.tell()
         self.process.join(10)
         if self.process.is_alive():
             self.process.kill()
+        self._pipe.close()
 
 
 def run(kind: str, case: str, course: Course, folder: Path) -> Row:
@@ -179,8 +185,7 @@ def run(kind: str, case: str, course: Course, folder: Path) -> Row:
         begin_s = time.monotonic()
         _until(begin_s + course.from_s)
         if case == "consumer killed":
-            consumer.process.kill()
-            consumer.process.join()
+            consumer.kill()
             _until(begin_s + course.to_s)
             consumer = Process(consumer_of, folder, 2, port)
             consumer.hear()

@@ -101,8 +101,12 @@ class Relay:
     def _accept(self) -> None:
         try:
             outer, _ = self._listener.accept()
+        except OSError:
+            return
+        try:
             inner = socket.create_connection(("127.0.0.1", self._target), 2.0)
         except OSError:
+            outer.close()  # nobody is there
             return
         for source, sink in ((outer, inner), (inner, outer)):
             source.setblocking(False)

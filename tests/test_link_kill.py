@@ -1,4 +1,4 @@
-"""The receiving site dies with kill -9 and comes back: both recordings together hold it all, once."""
+"""The receiving site dies with kill -9 and comes back: its recordings together hold it all."""
 
 from pathlib import Path
 
