@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fake_rhx import FakeRhx
 from recordings import spiking, write_open_ephys
 
 from app.core.acquisition import Acquisition, AmplifierSilentError, ElectrodeUse
@@ -207,6 +208,26 @@ def test_a_wrong_number_of_channels_is_a_named_failure(begun: list[Source | Run]
     run.wait(lambda: run.failures)
     assert isinstance(run.failures[0], InstrumentProtocolError)
     assert "has 59 channels, the settings name 60" in str(run.failures[0])
+
+
+@pytest.mark.parametrize("n_columns", [2, 4])
+def test_a_wrong_number_of_columns_is_a_named_failure(n_columns: int) -> None:
+    server = FakeRhx(n_columns)
+    settings = IntanRhxSettings(
+        host="127.0.0.1",
+        command_port=server.command_port,
+        waveform_port=server.waveform_port,
+        channels=RHX_NAMES,
+    )
+    amplifier = IntanRhx("rhx1", settings)
+    run = Run(amplifier)
+    try:
+        run.wait(lambda: run.failures)
+    finally:
+        run.close()
+        server.close()
+    assert isinstance(run.failures[0], InstrumentProtocolError)
+    assert "the columns are not those that were enabled" in str(run.failures[0])
 
 
 @pytest.mark.parametrize("make", [rhx, gui])
