@@ -159,7 +159,9 @@ class FeedLogHandler(logging.Handler):
         self._clock_ns: Callable[[], int] = clock_ns
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take one record."""
+        """Take one record; what the engine itself warns of is noted in the record as well."""
+        if record.name == "app.engine.engine" and record.levelno < logging.ERROR:
+            return
         self._feed.happened(
             LogLine(
                 time_ns=self._clock_ns(),

@@ -26,14 +26,21 @@ WATCH_MS = 500
 
 
 def run_window(
-    places: Sequence[EnginePlace], names: Sequence[str], engines: StartedEngines
+    places: Sequence[EnginePlace],
+    names: Sequence[str],
+    engines: StartedEngines,
+    *,
+    asks_at_end: bool = True,
 ) -> ExitCode:
-    """Show a window onto these engines until it is closed or a signal ends it."""
+    """Show a window onto these engines until it is closed or a signal ends it.
+
+    `asks_at_end`: closing asks what becomes of engines that were started from here.
+    """
     application = QApplication.instance() or QApplication(["spikebridge"])
     settings = window_settings(settings_file())
     warm_up()
     links = [EngineLink(place) for place in places]
-    window = MainWindow(links, names, settings, is_own_engine=engines.has_own)
+    window = MainWindow(links, names, settings, is_own_engine=engines.has_own and asks_at_end)
     with faults_shown(window.show_fault), ended_by_signals(window.close_unasked):
         for link in links:
             link.start()

@@ -45,7 +45,7 @@ def gui(arguments: argparse.Namespace) -> int:
             places.append(LocalEngine(path))
         from app.gui.application import run_window  # noqa: PLC0415 - only a window needs Qt
 
-        code = run_window(places, names, engines)
+        code = run_window(places, names, engines, asks_at_end=not is_example)
         if is_example:
             engines.end()  # its folder goes with the window
         return code

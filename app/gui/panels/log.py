@@ -194,8 +194,12 @@ class LogPanel(Panel):
             self.table.scrollToBottom()
 
     def show_unknown(self, reason: str) -> None:
-        """Note that the engine is not reached."""
-        self.say("error", "this window", reason)
+        """Note that the engine is not reached; before it ever was, that is no fault."""
+        was_attached = bool(self.link.status)
+        if was_attached:
+            self.say("error", "this window", reason)
+        else:
+            self.say("info", "this window", f"waiting for the engine: {reason}")
 
     def _refilter(self) -> None:
         self.shown.set_filter(self.search.text(), LEVELS[self.level.currentText()])

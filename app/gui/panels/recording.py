@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from PyQt6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QLineEdit, QPushButton
+from PyQt6.QtWidgets import QGridLayout, QLabel, QLineEdit, QPushButton
 
 from app.console.messages import Reply
 from app.gui.engine_link import EngineLink
@@ -52,11 +52,8 @@ class RecordingPanel(Panel):
         self.show_unknown("not attached yet")
 
     def _arrange(self) -> None:
-        row = QHBoxLayout()
-        row.addWidget(self.state, 1)
-        row.addWidget(self.button)
-        self.body.addLayout(row)
-        self.body.addWidget(self.meaning)
+        for widget in (self.state, self.meaning, self.button):
+            self.body.addWidget(widget)
         self.body.addWidget(self.answer)
         frame, layout = card()
         layout.addWidget(heading("In the file"))

@@ -54,6 +54,7 @@ class SafetyPanel(Panel):
         self.safe_title = heading("Last switching-off, per instrument")
         self.safe_grid = QGridLayout()
         self._safe_shown: object = None
+        self._state_shown = ""
         self._arrange()
         self._connect()
         self.show_unknown("not attached yet")
@@ -94,6 +95,9 @@ class SafetyPanel(Panel):
         self._show_words(words.name, words.meaning, words.detail, words.tone)
         gate = status["gate"]
         state = gate["state"]
+        if state != self._state_shown:
+            self._state_shown = state
+            self.say("", "")  # it spoke of the state before
         obstacles = arming_obstacles(gate) if state == "disarmed" else []
         self.obstacles.setText("\n".join(f"Cannot be armed: {s}." for s in obstacles))
         self.obstacles.setVisible(bool(obstacles))

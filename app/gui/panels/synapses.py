@@ -12,6 +12,7 @@ from app.gui.engine_link import EngineLink
 from app.gui.network_layout import lay_out
 from app.gui.network_picture import NetworkPicture
 from app.gui.panel import Panel, heading, muted, set_tone
+from app.gui.protocol_bar import ProtocolBar
 from app.gui.resistance_plot import ResistancePlot
 from app.gui.theme import Theme
 
@@ -31,6 +32,7 @@ class SynapsesPanel(Panel):
     def __init__(self, link: EngineLink, theme: Theme) -> None:
         super().__init__(link)
         self.history = SynapseHistory()
+        self.protocol = ProtocolBar(link)
         self.picture = NetworkPicture(theme)
         self.map = DeviceMap(theme)
         self.map.setToolTip("The array of memristors. Click a device to see its history.")
@@ -50,6 +52,7 @@ class SynapsesPanel(Panel):
 
     def _arrange(self) -> None:
         self.body.setContentsMargins(0, 0, 0, 0)
+        self.body.addWidget(self.protocol)
         below = QSplitter(Qt.Orientation.Horizontal)
         left, right = QWidget(), QWidget()
         for side, title, widget, more in (
@@ -84,6 +87,7 @@ class SynapsesPanel(Panel):
 
     def show_description(self, description: dict[str, Any]) -> None:
         """Take network and devices."""
+        self.protocol.show_description(description)
         self._experiment = description["experiment"]
         if self._experiment is not None:
             self.picture.set_network(lay_out(self._experiment))
@@ -98,6 +102,7 @@ class SynapsesPanel(Panel):
 
     def show_status(self, status: dict[str, Any]) -> None:
         """Take weights, what is spent and what is frozen."""
+        self.protocol.show_status(status)
         gate = status["gate"]
         frozen = {f["device"]: f["reason"] for f in gate["frozen"]}
         self.picture.show_synapses(status["synapses"], set(frozen))
