@@ -5,9 +5,10 @@ and the unit is back within 5 s of its own clock.
 """
 
 import os
+import time
 
 import pytest
-from bench_smu_rig import CELL, DIALECTS, WIDTH_S, Rig
+from bench_smu_rig import CELL, DIALECTS, WIDTH_S, Rig, driver_of, running
 
 from drivers.errors import InstrumentError, TransportError
 from drivers.safe_state import SafeState
@@ -187,3 +188,35 @@ def test_every_kind_of_trouble_at_every_exchange(unit):
             assert not rig.wire.crossbar.damaged
             n_struck += rig.driver.counters.n_resyncs > 0 or rig.wire.n_opened > 1
     assert n_struck > len(KINDS) * n / STRIDE / 2
+
+
+@pytest.mark.parametrize(
+    ("wire", "fault"),
+    [
+        ("tcp", {"kind": "disconnect", "on": "reply", "at": 11, "duration_s": 0.2}),
+        ("tcp", {"kind": "reset", "on": "request", "at": 11}),
+        ("pty", {"kind": "disconnect", "on": "reply", "at": 11, "duration_s": 0.2}),
+    ],
+)
+def test_on_a_real_wire_it_is_back_in_time(tmp_path, wire, fault):
+    options = ("--pty-link", str(tmp_path / "smu")) if wire == "pty" else ()
+    with running("keithley_2600", wire, *options, faults=[fault]) as process:
+        driver = driver_of("keithley_2600", process)
+        driver.open()
+        try:
+            driver.read(CELL)
+            with pytest.raises(InstrumentError):
+                [driver.read(CELL) for _ in range(5)]
+            deadline_s = time.monotonic() + BACK_WITHIN_S
+            while True:
+                try:
+                    reading = driver.read(CELL)
+                except InstrumentError:
+                    assert time.monotonic() < deadline_s
+                else:
+                    break
+            assert reading.resistance_ohm == pytest.approx(5000, rel=0.01)
+            assert process.ask("status")["n_faults_struck"] == 1
+        finally:
+            driver.close()
+        assert not process.ask("status")["is_on"]

@@ -18,6 +18,7 @@ def add_bench(commands: Any) -> None:
     bench.add_argument("--reason", default="bench")
     bench.add_argument("--out", type=Path, metavar="DIR", help="default: the session's folder")
     bench.add_argument("--temperature-c", type=_finite, help="of the devices, for the record")
+    bench.add_argument("--hdf5", action="store_true", help="the data as HDF5 besides (h5py)")
     bench.add_argument("--no-progress", action="store_true")
     bench.add_argument("--json", action="store_true", help="one JSON object at the end")
     procedures = bench.add_subparsers(dest="procedure", required=True, metavar="PROCEDURE")

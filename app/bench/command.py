@@ -19,6 +19,7 @@ from app.bench.array_view import ArrayView
 from app.bench.cycling import FormingSettings, endurance, forming, pulse_map
 from app.bench.errors import AbortedError, BenchError
 from app.bench.fit import fit
+from app.bench.hdf5 import write_hdf5
 from app.bench.iv_curve import IvSettings, Span, iv_curve
 from app.bench.points import Progress
 from app.bench.programming import ProgramSettings, Reason, program
@@ -90,6 +91,8 @@ def _run_in(session: OpenBench, arguments: argparse.Namespace) -> int:
             "arguments": {k: str(v) for k, v in vars(arguments).items()},
         }
         (out / f"{name}.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        if arguments.hdf5:
+            write_hdf5(out / f"{name}.h5", bench.points, facts)
     if arguments.json:
         _say(json.dumps({**facts, **result.values}, default=str))
     else:

@@ -6,7 +6,7 @@ A notebook needs five lines:
     from app.bench.session import open_bench
     from app.bench.programming import ProgramSettings, program
     with open_bench(Path("site.toml"), is_mock=True, who="me", reason="first look") as bench:
-        print(program(bench, "w12b21", ProgramSettings(target_ohm=6000)))
+        done = program(bench, "w12b21", ProgramSettings(target_ohm=6000))
 """
 
 import contextlib
