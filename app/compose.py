@@ -70,6 +70,7 @@ from app.safety.actuator_worker import ActuatorWorker
 from app.safety.audit import DeliveryOutcome
 from app.safety.gate import Gate
 from app.safety.profiles import limits_in_force
+from app.signed_site import tell_limits_end
 from app.synapse.device_worker import DeviceWorker, PulseRecord
 from app.synapse.inputs import DeviceRead, Input, StreamBroken
 from app.synapse.network_worker import NetworkWorker
@@ -264,11 +265,7 @@ class Composition:
             on_dose=None if self.is_dry_run else self.ledger.doses,
             on_trip=self.engine.tripped,
         )
-        until = self.files.limits_until
-        if until is not None:
-            left_s = (until - dt.datetime.now(dt.UTC)).total_seconds()
-            now_ns = monotonic_ns()
-            self.gate.set_limits_end(now_ns + round(left_s * 1e9), now_ns)
+        tell_limits_end(self.gate, self.files.limits_until)
 
     def _tell_past(self, doses: list[PastDose], unread: list[str]) -> None:
         """Let earlier sessions count. One that cannot be read forbids arming until it can."""

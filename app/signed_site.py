@@ -16,8 +16,10 @@ from app.config.overrides import (
     with_overrides,
 )
 from app.config.site import Site
+from app.core.clock import monotonic_ns
 from app.safety.basis import to_confirm
 from app.safety.ceilings import check_limits
+from app.safety.gate import Gate
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,15 @@ def load_signed_site(
     entries = entries_in_force(file, now=now, is_mock=is_mock)
     signed = site if conflicts else with_overrides(site, entries)
     return SignedSite(signed, tuple(conflicts), entries, data)
+
+
+def tell_limits_end(gate: Gate, until: dt.datetime | None) -> None:
+    """Tell a Gate how far the first signature reaches; no arming goes beyond it."""
+    if until is None:
+        return
+    left_s = (until - dt.datetime.now(dt.UTC)).total_seconds()
+    now_ns = monotonic_ns()
+    gate.set_limits_end(now_ns + round(left_s * 1e9), now_ns)
 
 
 def limits_in_words(signed: SignedSite) -> Iterator[str]:

@@ -20,6 +20,8 @@ class FakeRhx:
             "stimstepsizemicroamps": "1", "uploadinprogress": "False",
             "tcpwaveformdataoutputconnectionstatus": "Disconnected",
         }  # fmt: skip
+        self.sends_waveforms = True
+        self.was_run = threading.Event()
         self.triggers: list[str] = []
         self.n_uploads = 0
         self.n_replies = 0
@@ -98,7 +100,9 @@ class FakeRhx:
         if words[0] == "set":
             self.values[words[1].lower()] = words[2]
             if words[1].lower() == "runmode" and words[2] == "run" and self._waveforms:
-                self._waveforms.sendall(blocks(0, 4, self.n_columns))
+                self.was_run.set()
+                if self.sends_waveforms:
+                    self._waveforms.sendall(blocks(0, 4, self.n_columns))
             return ""
         if words[1] == "ManualStimTriggerPulse":
             self.triggers.append(words[2])

@@ -42,7 +42,7 @@ from app.recording.software import software_versions
 from app.run_folder import RigLock, RunFolder
 from app.safety.gate import Gate
 from app.safety.profiles import limits_in_force
-from app.signed_site import SignedSite, load_signed_site
+from app.signed_site import SignedSite, load_signed_site, tell_limits_end
 from app.smu_drivers import make_smu
 from drivers.errors import InstrumentError
 from drivers.smu.protocol import DeviceAddress, Reading, SourceMeasureUnit
@@ -262,6 +262,7 @@ class _Opening:
         tell_past(gate, doses, provenance, now_ns=monotonic_ns(), utc_ns=utc_ns)
         if unread:
             gate.set_block("dose history", "; ".join(unread), monotonic_ns())
+        tell_limits_end(gate, self.signed.until)
         gate.boot_done(monotonic_ns())
         return gate
 

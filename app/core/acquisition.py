@@ -95,6 +95,7 @@ class Acquisition(Worker):
         self._on_detected = on_detected
         self._on_details = on_details
         self._clock_ns = clock_ns
+        self._suspending = threading.Lock()
         self._is_suspended = threading.Event()
         self._wants_restart = threading.Event()
         self._last_data_ns = 0
@@ -141,7 +142,9 @@ class Acquisition(Worker):
 
     def suspend(self) -> None:
         """Expect no samples until `request_restart`: the amplifier has been made safe."""
-        self._is_suspended.set()
+        with self._suspending:
+            self._wants_restart.clear()
+            self._is_suspended.set()
 
     def request_restart(self) -> None:
         """Start the amplifier again after it was made safe; the samples between are a gap."""
@@ -154,11 +157,8 @@ class Acquisition(Worker):
 
     def step(self) -> None:
         """Take one block through detection."""
-        if self._wants_restart.is_set():
-            self._wants_restart.clear()
-            self._amplifier.start()
-            self._last_data_ns = self._clock_ns()
-            self._is_suspended.clear()
+        if self._takes_restart():
+            self._restart()
         if self._is_suspended.is_set():
             self.stop_requested.wait(0.05)
             return
@@ -174,6 +174,22 @@ class Acquisition(Worker):
         self._last_data_ns = self._clock_ns()
         self._on_block(block)
         self._take(block)
+
+    def _takes_restart(self) -> bool:
+        """Say whether to start again, and count as not suspended from before the start on."""
+        with self._suspending:
+            is_wanted = self._wants_restart.is_set()
+            if is_wanted:
+                self._wants_restart.clear()
+                self._is_suspended.clear()
+        return is_wanted
+
+    def _restart(self) -> None:
+        """Start the amplifier; a stop that comes meanwhile stands."""
+        self._amplifier.start()
+        if self._is_suspended.is_set():
+            self._amplifier.stop()
+        self._last_data_ns = self._clock_ns()
 
     def finish(self) -> None:
         """Leave the amplifier stopped."""

@@ -63,6 +63,8 @@ class IntanRhx:
         self._keys: dict[int, str] = {}
         self._quiet_s: dict[str, float] = {}
         self._may_stimulate = threading.Event()
+        self._is_shut = threading.Event()
+        """Made safe since the newest start began."""
 
     @property
     def stream_format(self) -> StreamFormat:
@@ -129,6 +131,8 @@ class IntanRhx:
     def start(self) -> None:
         """Start the controller; returns when samples come. Lets permits be spent.
 
+        Returns at once, without either, if another thread makes safe meanwhile.
+
         Raises
         ------
         InstrumentTimeoutError
@@ -137,16 +141,20 @@ class IntanRhx:
         stream, connection = self._open_stream()
         self._empty(connection)
         stream.begin()
+        self._is_shut.clear()
         # Nothing may follow in the same text: RHX answers it only after the run.
         self._conversation.send("set RunMode run")
         deadline_ns = self._clock_ns() + round(self.settings.start_timeout_s * 1e9)
         while not self._read_some(stream, connection, POLL_S):
+            if self._is_shut.is_set():
+                return
             if self._clock_ns() > deadline_ns:
                 raise InstrumentTimeoutError(
                     f"{self.name}: no samples within {self.settings.start_timeout_s:g} s of the "
                     "start; look at RHX for an open dialog"
                 )
-        self._may_stimulate.set()
+        if not self._is_shut.is_set():
+            self._may_stimulate.set()
 
     def read_block(self, timeout_s: float) -> SampleBlock | None:
         """Return the next gapless block, or None if none came in time.
@@ -219,6 +227,7 @@ class IntanRhx:
 
         A driver that is not open connects for it and leaves again.
         """
+        self._is_shut.set()
         self._may_stimulate.clear()
         was_open = self._conversation.is_connected
         try:
