@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from app.core.detection_jit import compiled, inlined
+from app.core.detection_jit import compiled, contracted, inlined
 from app.core.detection_layout import HIGHEST, LOWEST, RAW_HIGHEST, RAW_LOWEST, SCRATCH, KernelState
 
 BIAS = np.float32(1e-12)
@@ -54,7 +54,7 @@ def count_at(samples: Samples, i: int, c: int, s: KernelState) -> np.float32:
     return samples.floats[i, c] if s.settings[0].is_float else np.float32(samples.integers[i, c])
 
 
-@compiled
+@contracted
 def _filter_five(x: npt.NDArray[np.int16], i: int, t: int, s: KernelState) -> None:
     """Filter five rows at once with one section, and extend the extremes."""
     n = x.shape[1]
@@ -153,7 +153,7 @@ def _subtract_reference(t: int, row: Row, s: KernelState) -> None:
         row[c] -= reference
 
 
-@compiled
+@contracted
 def _filter_row(samples: Samples, i: int, t: int, s: KernelState) -> None:
     """Take one row through everything that may be asked for."""
     n = s.channels.shape[0]
@@ -204,7 +204,7 @@ def filter_rows(samples: Samples, first: int, stop: int, t: int, s: KernelState)
         i += 1
 
 
-@compiled
+@contracted
 def prime(samples: Samples, t: int, s: KernelState) -> None:
     """Set the filter as if the first row had been its input for ever."""
     row = s.ring[t & (s.ring.shape[0] - 1)]
