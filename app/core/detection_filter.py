@@ -99,6 +99,25 @@ def _load_row(samples: Samples, i: int, row: Row, s: KernelState) -> None:
         raw_highest[c] = _greater(v, raw_highest[c])
 
 
+@contracted
+def _filter_one(x: npt.NDArray[np.int16], i: int, t: int, s: KernelState) -> None:
+    """Filter one row with one section; what `_filter_five` leaves over."""
+    row_in, row_out = x[i], s.ring[t & (s.ring.shape[0] - 1)]
+    delay0, delay1 = s.delays[0], s.delays[1]
+    lowest, highest = s.floats[LOWEST], s.floats[HIGHEST]
+    raw_lowest, raw_highest = s.floats[RAW_LOWEST], s.floats[RAW_HIGHEST]
+    gain, a1, a2 = s.sections[0, 0], s.sections[0, 1], s.sections[0, 2]
+    for c in range(x.shape[1]):
+        v = np.float32(row_in[c])
+        y, d0, d1 = _filtered(v * gain + BIAS, a1, a2, delay0[c], delay1[c])
+        low, high = lowest[c], highest[c]  # read before anything is written
+        raw_low, raw_high = raw_lowest[c], raw_highest[c]
+        delay0[c], delay1[c] = d0, d1
+        row_out[c] = y
+        lowest[c], highest[c] = _lesser(y, low), _greater(y, high)
+        raw_lowest[c], raw_highest[c] = _lesser(v, raw_low), _greater(v, raw_high)
+
+
 @compiled
 def _select(values: Row, n: int, k: int) -> None:
     """Reorder the first `n` values so that none before place `k` is larger than any from it on.
@@ -199,6 +218,9 @@ def filter_rows(samples: Samples, first: int, stop: int, t: int, s: KernelState)
         while i + 5 <= stop:
             _filter_five(samples.integers, i, t + i - first, s)
             i += 5
+        while i < stop:
+            _filter_one(samples.integers, i, t + i - first, s)
+            i += 1
     while i < stop:
         _filter_row(samples, i, t + i - first, s)
         i += 1
