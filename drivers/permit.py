@@ -106,3 +106,11 @@ class Permit:
                 f"{instrument}: permit {self.number} expired {late_ns / 1e6:.1f} ms ago"
             )
         return self.action
+
+    def refuse_if_tripped(self, instrument: str) -> None:
+        """Raise `SafetyLimitError` if the Gate has tripped since this permit was spent.
+
+        For a delivery that takes several messages: asked again right before the one that moves.
+        """
+        if self._is_tripped():
+            raise SafetyLimitError(f"{instrument}: permit {self.number} refused, the Gate tripped")

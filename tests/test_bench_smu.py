@@ -174,6 +174,29 @@ class TestEveryUnit:
             rig.driver.pulse(permit)
         assert rig.wire.crossbar.n_pulses == 1
 
+    def test_a_trip_while_the_pulse_is_set_up_stops_it(self, unit):
+        rig = Rig(unit)
+        rig.driver.open()
+        rig.driver.read(CELL)
+        answers = iter([False, True])  # when it is spent, and before the message that moves
+        with pytest.raises(SafetyLimitError, match="the Gate tripped"):
+            rig.driver.pulse(rig.permit(is_tripped=lambda: next(answers)))
+        assert rig.wire.crossbar.n_pulses == 0
+        assert rig.driver.counters.n_pulses == 0
+        rig.driver.read(CELL)  # what was set up is not made by the next reading
+        assert rig.wire.crossbar.n_pulses == 0
+        rig.driver.pulse(rig.permit())
+
+    def test_a_slow_line_does_not_make_a_permit_too_old(self, unit):
+        rig = Rig(unit)
+        rig.driver.open()
+        rig.driver.read(CELL)
+        rig.wire.on_request = lambda n, line: [(0.2, line)]
+        now_ns = round(rig.wire.now_s * 1e9)
+        clock_ns = lambda: round(rig.wire.now_s * 1e9)  # noqa: E731
+        outcome = rig.driver.pulse(rig.permit(expires_ns=now_ns + 20_000_000, clock_ns=clock_ns))
+        assert outcome.is_confirmed
+
     def test_first_pulse_without_a_reading_is_refused_and_makes_ready(self, unit):
         rig = Rig(unit)
         rig.driver.open()

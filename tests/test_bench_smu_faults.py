@@ -122,7 +122,6 @@ class FaultyRig(Rig):
             outcome = None
         if outcome is None:
             assert self.wire.crossbar.n_pulses == n_before
-            permit.spend(self.unit)  # it is still good: nothing of it was used
             return
         n_made = self.wire.crossbar.n_pulses - n_before
         assert n_made <= 1

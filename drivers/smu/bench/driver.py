@@ -36,8 +36,8 @@ class BenchSmu:
     and only then switches it on, at 0 V; there it rests between readings and pulses.
 
     Whatever goes wrong in an exchange leaves the unit out of step: the next call opens it anew,
-    output off first. A pulse asked for then is refused after that, with its permit unspent, since
-    a permit lives shorter than that takes. No pulse is ever sent twice.
+    output off first. A pulse asked for then is refused after that, since a permit lives shorter
+    than that takes. No pulse is ever sent twice.
 
     Raises
     ------
@@ -148,8 +148,8 @@ class BenchSmu:
             Outside the limits or the instrument's abilities, no valid permit, or made safe; no
             pulse was sent.
         InstrumentError
-            The unit was not ready. It is now, no pulse happened, the permit is unspent and too
-            old: ask again.
+            The unit was not ready, or did not take the pulse's settings. No pulse happened; ask
+            again, with another permit.
         TransportError
             The way to the instrument is gone and no pulse happened.
         """
@@ -157,9 +157,11 @@ class BenchSmu:
         with self._talking:
             self._refuse_if_latched("pulse")
             self._be_ready_for_a_pulse()
-            self._unit.prepare(self._dialect.prepare_pulse(self.settings, pulse))
-            self._refuse_if_latched("pulse")
+            # Setting up takes longer than a permit lives on a slow serial line: it is spent now.
             permit.spend(self.name)
+            self._unit.verify_output()
+            self._unit.prepare(self._dialect.prepare_pulse(self.settings, pulse))
+            self._refuse_set_up_pulse(permit)
             self._unit.count(n_pulses=1)
             sent_ns = self._clock_ns()
             return self._fire(pulse, sent_ns)
@@ -196,7 +198,15 @@ class BenchSmu:
                 f"{self.name}: no pulse was sent, because the unit was not ready ({fault}); "
                 "it is now, ask again"
             )
-        self._unit.verify_output()
+
+    def _refuse_set_up_pulse(self, permit: Permit) -> None:
+        """Raise if there was a trip meanwhile; what is set up goes away with starting over."""
+        try:
+            self._refuse_if_latched("pulse")
+            permit.refuse_if_tripped(self.name)
+        except SafetyLimitError as exc:
+            self._unit.lose_step("setting a pulse up", str(exc))
+            raise
 
     def _fire(self, pulse: PulseDevice, sent_ns: int) -> PulseOutcome:
         try:
