@@ -67,6 +67,14 @@ def test_late_snippets_are_counted_and_a_drifted_clock_is_followed():
     assert np.flatnonzero(sound_of(sound.take(SOUND_RATE_HZ))).size > 0
 
 
+def test_samples_that_do_not_exist_are_silent():
+    sound = SpikeSound()
+    sound.add(np.array([0]), np.array([[np.nan] * 10 + [50.0] * 10], np.float32), 20_000.0)
+    heard = sound_of(sound.take(SOUND_RATE_HZ))
+    assert np.flatnonzero(heard)[0] > LEAD
+    assert np.abs(heard).max() == int(50 / 200 * 32_767)
+
+
 def test_louder_than_full_scale_is_cut_off_not_wrapped():
     sound = SpikeSound(full_scale_uv=100.0)
     sound.add(np.array([0]), np.full((1, 20), 900, np.float32), 20_000.0)

@@ -161,6 +161,14 @@ def test_snippets_are_not_joined_to_each_other():
     assert store.newest(10).shape == (1, 8)
 
 
+def test_samples_that_do_not_exist_are_neither_drawn_nor_joined():
+    store = SnippetStore()
+    store.add(np.array([[1, 2, 3, np.nan, np.nan], [np.nan, 4, 5, 6, 7]], np.float32), 1)
+    _, y, is_joined = store.as_curve(10, 20_000.0)
+    assert np.isfinite(y).all()
+    assert np.flatnonzero(is_joined).tolist() == [0, 1, 6, 7, 8]
+
+
 def test_both_palettes_and_no_source_at_all(qtbot):
     widget = SpikeScope(LIGHT)
     qtbot.addWidget(widget)

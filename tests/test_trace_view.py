@@ -108,7 +108,7 @@ def test_scrolling_back_shows_what_was_live_then(view, qtbot):
 
 def test_the_cursor_says_channel_time_and_microvolts(view, qtbot):
     view.set_settings(dataclasses.replace(view.settings, window_s=0.2, is_grid=False, n_lanes=1))
-    view.set_settings(view.settings.with_page(3, 16))
+    view.set_settings(view.settings.with_page(3, 16, 1))
     view.add_spikes(spikes([2899], [3]))
     view.refresh()
     pixel = 500
@@ -166,6 +166,30 @@ def test_keys_change_window_scale_signal_and_arrangement(view, qtbot):
     assert view.controls.scale_choice.currentText() == "±200 µV"
     qtbot.keyClick(view, Qt.Key.Key_PageDown)
     assert view.settings.first_lane == 0  # sixteen channels are one page of sixteen
+
+
+def test_pages_reach_every_channel_also_where_few_lanes_fit(view, qtbot):
+    view.resize(900, 240)
+    view.set_settings(dataclasses.replace(view.settings, is_grid=False, n_lanes=256))
+    view.set_format(feed_format(16))
+    settle(view, qtbot)
+    shown: set[int] = set()
+    for _ in range(20):
+        shown |= set(np.flatnonzero(view._image.grid.column >= 0).tolist())
+        qtbot.keyClick(view, Qt.Key.Key_PageDown)
+        view.refresh()
+    assert view._image.grid.n_rows < 128
+    assert shown == set(range(256))
+
+
+def test_nothing_is_drawn_or_painted_while_nothing_changes(view):
+    view.toggle_pause()
+    end = view._position.end(view._history.end)
+    assert view._image.draw(view._history, end) == 0
+    view.add_columns(level_batch(3000, 10))
+    assert view._image.draw(view._history, end) == 0
+    view.add_span(Span(SpanKind.GAP, column_ns(2900), column_ns(2950)))
+    assert view._image.draw(view._history, end) > 0
 
 
 def test_fit_gives_each_channel_a_scale_that_holds_it(view, qtbot):

@@ -12,7 +12,7 @@ class SnippetStore:
     def __init__(self, n_max: int = N_SNIPPETS_MAX) -> None:
         self._n_max = n_max
         self.n_before = 0
-        """Samples before the spike's own."""
+        """Samples before the spike's own, its trough."""
         self.n_total = 0
         """Snippets taken since the channel was chosen."""
         self._samples_uv = np.empty((0, 0), np.float32)
@@ -39,11 +39,15 @@ class SnippetStore:
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
         """Return the newest `n` as one curve: milliseconds, microvolts, joined to the next point.
 
-        The spike's own sample is at 0 ms; the last point of a snippet is not joined to the next.
+        The spike's own sample is at 0 ms. The last point of a snippet is not joined to the next,
+        and samples that do not exist (nan) to nothing.
         """
         shown = self.newest(n)
         n_snippets, n_samples = shown.shape
         one_ms = (np.arange(n_samples) - self.n_before) / sample_rate_hz * 1e3
-        is_joined = np.ones(shown.shape, np.bool_)
+        exists = np.isfinite(shown)
+        is_joined = exists.copy()
+        is_joined[:, :-1] &= exists[:, 1:]
         is_joined[:, -1:] = False
-        return np.tile(one_ms, n_snippets), shown.ravel(), is_joined.ravel()
+        y_uv = np.nan_to_num(shown, nan=0.0).ravel()
+        return np.tile(one_ms, n_snippets), y_uv, is_joined.ravel()

@@ -41,7 +41,7 @@ class SpikeScope(QWidget):
         self._asked: ThresholdRequest | None = None
         self._store = SnippetStore()
         self._n_drawn = -1
-        self.plot = new_plot("Time from the crossing", "ms", "Potential, filtered", "µV")
+        self.plot = new_plot("Time from the trough", "ms", "Potential, filtered", "µV")
         self._old, self._new = pg.PlotCurveItem(), pg.PlotCurveItem()
         self.line = ThresholdLine()
         for item in (self._old, self._new, self.line):

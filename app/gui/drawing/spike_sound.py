@@ -43,7 +43,10 @@ class SpikeSound:
             if not 0 <= first <= len(self._ahead) - n_out:
                 self.n_late += 1
                 continue
-            sound = np.interp(at, np.arange(n_in), snippet).astype(np.float32)
+            # Samples that do not exist are nan: silence.
+            sound = np.interp(at, np.arange(n_in), np.nan_to_num(snippet, nan=0.0)).astype(
+                np.float32
+            )
             self._ahead[first : first + n_out] += sound
 
     def _is_near(self, ahead_ns: int) -> bool:

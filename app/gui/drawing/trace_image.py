@@ -118,6 +118,10 @@ class TraceImage:
         end_pixel = -(-level_end * time.n_pixels // time.n_window)
         first_pixel = end_pixel - n_pixels
         drawn = self._drawn
+        changed_from = end if self._changed_from is None else self._changed_from
+        self._changed_from = None
+        if drawn == _Drawn(level, end, end_pixel) and changed_from >= end:
+            return 0
         n_new = n_pixels if drawn is None else end_pixel - drawn.end_pixel
         if drawn is None or drawn.level is not level or end < drawn.end or n_new >= n_pixels:
             self.pixels[:] = self._blank
@@ -126,9 +130,7 @@ class TraceImage:
                 self._buffer.scroll(n_new)
                 n_lost = n_new + self.cell_width - n_pixels
                 restore_right(self._buffer.pixels, self._blank, self.cell_width, n_lost)
-            changed = drawn.end - 1
-            if self._changed_from is not None:
-                changed = min(changed, self._changed_from)
+            changed = min(drawn.end - 1, changed_from)
             pixel = changed // level.n_joined * time.n_pixels // time.n_window
             first_pixel = max(first_pixel, min(pixel, drawn.end_pixel))
         ring = ColumnRing(
@@ -147,7 +149,6 @@ class TraceImage:
             self._colours,
         )
         self._drawn = _Drawn(level, end, end_pixel)
-        self._changed_from = None
         return max(0, end_pixel - first_pixel)
 
     def cell_at(self, x: float, y: float) -> tuple[int, int] | None:

@@ -31,10 +31,10 @@ class TraceSettings:
         """Return a wider (positive) or narrower scale; at the ends nothing changes."""
         return dataclasses.replace(self, scale_uv=step(SCALES_UV, self.scale_uv, n_steps))
 
-    def with_page(self, n_pages: int, n_channels: int) -> "TraceSettings":
-        """Return the next or an earlier page of lanes."""
-        last = max(0, math.ceil(n_channels / self.n_lanes) - 1) * self.n_lanes
-        first = self.first_lane + n_pages * self.n_lanes
+    def with_page(self, n_pages: int, n_channels: int, n_lanes: int) -> "TraceSettings":
+        """Return a later (positive) or an earlier page, where `n_lanes` fit on one."""
+        last = max(0, math.ceil(n_channels / n_lanes) - 1) * n_lanes
+        first = self.first_lane + n_pages * n_lanes
         return dataclasses.replace(self, first_lane=min(max(0, first), last))
 
 

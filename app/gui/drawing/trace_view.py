@@ -86,6 +86,7 @@ class TraceView(QWidget):
             n = feed_format.n_channels
             self._data = TraceData(feed_format, self._n_bytes)
             self._scales, self._selected = TraceScales(n), None
+            self.canvas.select(None)
             self._is_muted = np.zeros(n, np.bool_)
             self._position.resume()
         self._rebuild_later()
@@ -173,7 +174,9 @@ class TraceView(QWidget):
 
     def turn_page(self, n_pages: int) -> None:
         """Show later (positive) or earlier lanes."""
-        self.set_settings(self._settings.with_page(n_pages, self._data.format.n_channels))
+        n_channels = self._data.format.n_channels
+        n_lanes = self._n_lanes(self.canvas.size_px[1])
+        self.set_settings(self._settings.with_page(n_pages, n_channels, n_lanes))
 
     def show_all(self) -> None:
         """Leave the view of a single channel."""
@@ -238,8 +241,14 @@ class TraceView(QWidget):
             return lanes(feed_format.n_channels, self._alone, 1)
         if settings.is_grid:
             return electrode_cells(feed_format.position_um)
-        n_lanes = min(settings.n_lanes, feed_format.n_channels, max(1, height // MIN_LANE_PX))
-        return lanes(feed_format.n_channels, settings.first_lane, n_lanes)
+        n_lanes = self._n_lanes(height)
+        first = min(settings.first_lane, feed_format.n_channels - n_lanes)
+        return lanes(feed_format.n_channels, first, n_lanes)
+
+    def _n_lanes(self, height: int) -> int:
+        """Return how many lanes there are on a page of so many pixels."""
+        n_that_fit = max(1, height // MIN_LANE_PX)
+        return max(1, min(self._settings.n_lanes, self._data.format.n_channels, n_that_fit))
 
     def _rebuild(self, width: int, height: int) -> None:
         grid = self._grid(height)
