@@ -1,12 +1,10 @@
 """The detector on synthetic streams whose truth is known, and on any cutting of them."""
 
 import itertools
-import json
 import math
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,7 +20,6 @@ from drivers.mea.protocol import SampleBlock, StimMark, StreamFormat
 
 RATE_HZ = 20_000.0
 UV_PER_COUNT = 0.195  # of an Intan RHX
-RECORDING = Path(__file__).parents[2] / "shared/data/open-ephys-16ch"
 pytestmark = pytest.mark.timeout(240)  # the first of them waits for the compilation
 QUICK = {"min_noise_s": 0.1, "noise_refresh_s": 0.2}
 
@@ -863,50 +860,3 @@ def test_settings_cost_no_numba_and_nothing_costs_scipy_signal() -> None:
         "d.warm_up(); assert 'numba' in sys.modules; assert 'scipy.signal' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-# Beside another detector
-
-
-def open_ephys_stream() -> tuple[np.ndarray, StreamFormat, int]:
-    folder = RECORDING / "Record Node 101/experiment1/recording1"
-    entry = json.loads((folder / "structure.oebin").read_text())["continuous"][0]
-    data = folder / "continuous" / entry["folder_name"]
-    samples = np.fromfile(data / "continuous.dat", "<i2").reshape(-1, entry["num_channels"])
-    names = tuple(c["channel_name"] for c in entry["channels"])
-    scale_uv = entry["channels"][0]["bit_volts"]
-    first = int(np.load(data / "sample_numbers.npy")[0])
-    return samples, StreamFormat(names, float(entry["sample_rate"]), scale_uv), first
-
-
-def open_ephys_troughs(electrode: int) -> np.ndarray:
-    folder = next((RECORDING / "Record Node 105/experiment1/recording1/spikes").iterdir())
-    return np.load(folder / f"Stereotrode {electrode}" / "sample_numbers.npy")
-
-
-@pytest.mark.skipif(not RECORDING.is_dir(), reason=f"no recording at {RECORDING}")
-def test_agrees_with_open_ephys_on_its_recording() -> None:
-    """Theirs is a level test per stereotrode, ours an edge test per channel: not all agree."""
-    samples, stream_format, first = open_ephys_stream()
-    detector = Detector(
-        stream_format,
-        DetectorSettings(
-            n_poles_per_edge=2,
-            threshold_uv=dict.fromkeys(stream_format.channel_names, 50.0),
-            trough_window_s=32 / 40_000,
-            min_noise_s=0.1,
-            coincidence_fraction=1.0,
-        ),
-    )
-    found = run(detector, [SampleBlock(samples, first, 0, 0)])
-    troughs = found["sample_index"] + found["trough_offset"]
-    n_reference = n_agreed = 0
-    for electrode in range(1, 9):
-        reference = open_ephys_troughs(electrode)
-        is_covered = (reference > first + 8000) & (reference < first + len(samples) - 300)
-        ours = troughs[found["channel"] // 2 == electrode - 1]
-        for trough in reference[is_covered]:
-            n_reference += 1
-            n_agreed += np.abs(ours - trough).min() <= 8  # 0.2 ms
-    assert n_reference > 800
-    assert n_agreed >= 0.95 * n_reference
