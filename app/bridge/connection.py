@@ -12,6 +12,8 @@ from app.bridge.tls import TlsPipe
 from app.core.frames import Frame, FrameDecoder
 
 READ_BYTES = 65_536
+RECORD_BYTES = 16_384
+"""TLS hands over one record at a time, of at most this length."""
 MAX_READS = 4
 """Reads per turn: one busy peer must not starve the others."""
 
@@ -140,9 +142,10 @@ class Connection:
 
     def _decrypted(self, pipe: TlsPipe) -> list[Frame]:
         frames: list[Frame] = []
-        while pipe.incoming.pending or pipe.tls.pending():
+        # To ask for no more than there can be spares a large buffer for every small record.
+        while n_bytes := pipe.incoming.pending or pipe.tls.pending():
             try:
-                data = pipe.tls.read(READ_BYTES)
+                data = pipe.tls.read(min(n_bytes, RECORD_BYTES))
             except ssl.SSLWantReadError:
                 break  # the rest of a record is still under way
             if not data:

@@ -25,6 +25,7 @@ from app.core.frames import VERSION, Frame, FrameError, FrameType, encode_frame
 from app.core.spikes import PspRecords, SpikeBatch, SpikeRecords
 
 ARM_STATE_TRIPPED = 3
+_NUMBERED = (FrameType.SPIKES, FrameType.PSPS)
 
 
 class Link:
@@ -130,12 +131,12 @@ class Link:
         events: list[LinkEvent] = []
         if self.state is LinkState.SUSPECT:
             events.append(self._enter(LinkState.UP, "heard again", now_ns))
+        if frame.type in _NUMBERED:
+            return events + self._inbound.take(frame, self._session(), now_ns)
         match frame.type:
             case FrameType.HELLO_OK:
                 self._has_peer_accepted = True
                 events += self._up_if_greeted(now_ns)
-            case FrameType.SPIKES | FrameType.PSPS:
-                events += self._inbound.take(frame, self._session(), now_ns)
             case FrameType.HB:
                 events += self._on_heartbeat(frame, bodies.decode_heartbeat(frame.body), now_ns)
             case FrameType.ACK:

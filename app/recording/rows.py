@@ -313,14 +313,17 @@ class SpikeRows:
     origin_seq: int
     records: SpikeRecords
 
-    def rows(self) -> list[SpikeRow]:
-        """Return one row per record."""
+    def values(self) -> list[tuple[object, ...]]:
+        """Return the fields of one `SpikeRow` per record."""
+        site, stream, seq = self.site, self.stream, self.origin_seq
         return [
-            SpikeRow(
-                t, self.site, self.stream, neuron, kind, uv, index, age, flags, self.origin_seq
-            )
+            (t, site, stream, neuron, kind, uv, index, age, flags, seq)
             for t, index, neuron, uv, age, kind, flags, _ in self.records.tolist()
         ]
+
+    def rows(self) -> list[SpikeRow]:
+        """Return one row per record."""
+        return [SpikeRow._make(values) for values in self.values()]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -333,17 +336,21 @@ class PspRows:
     seq: int
     records: PspRecords
 
-    def rows(self) -> list[PspRow]:
-        """Return one row per record."""
+    def values(self) -> list[tuple[object, ...]]:
+        """Return the fields of one `PspRow` per record."""
         # A cause is an unsigned 64-bit number, which SQLite has not.
         causes = self.records["cause"].astype(np.int64).tolist()
         head, tail = (self.direction, self.site), (self.time_ns, self.seq)
         return [
-            PspRow(*head, synapse, post, weight, ns, pre_site, cause, kind, age, *tail, flags)
+            (*head, synapse, post, weight, ns, pre_site, cause, kind, age, *tail, flags)
             for cause, (ns, _, synapse, post, weight, age, pre_site, kind, flags, _) in zip(
                 causes, self.records.tolist(), strict=True
             )
         ]
+
+    def rows(self) -> list[PspRow]:
+        """Return one row per record."""
+        return [PspRow._make(values) for values in self.values()]
 
 
 Entry = Row | SpikeRows | PspRows
