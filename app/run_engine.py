@@ -37,6 +37,7 @@ from app.run_folder import RigLock, RunFolder
 from app.safety.leases import link_lease
 from app.safety.make_safe import make_all_safe
 from drivers.errors import InstrumentError
+from drivers.safe_state import SafeReport, SafeState
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,10 @@ STUCK_NS = 3_000_000_000
 SWITCH_INTERVAL_S = 0.5e-3
 """How long a thread may hold the interpreter while others wait. Python's 5 ms would be the loop's
 whole latency."""
+
+
+class UnsafeAtBootError(Exception):
+    """An instrument's outputs could not be switched off before anything began."""
 
 
 def run_engine(
@@ -71,12 +76,15 @@ def run_engine(
                 _say(failure)
             return ExitCode.INSTRUMENT
         try:
-            _boot(rig, files)
+            engine.safe_reports = _boot(rig, files)
             network = console_access(files.site_file, files.site)
             parts = Composition(
                 files, rig, engine, is_mock=is_mock, is_dry_run=is_dry_run
             ).compose()
             metrics = _metrics(engine, parts)
+        except UnsafeAtBootError as exc:
+            _say(str(exc))
+            return ExitCode.UNSAFE
         except InstrumentError as exc:
             _say(str(exc))
             return ExitCode.INSTRUMENT
@@ -102,15 +110,28 @@ def _metrics(engine: Engine, parts: EngineParts) -> MetricsServer | None:
     return server
 
 
-def _boot(rig: Rig, files: EngineFiles) -> None:
-    """Switch everything off before anything else, then upload the patterns. Nothing moves."""
-    for report in make_all_safe(rig.all()):
+def _boot(rig: Rig, files: EngineFiles) -> list[SafeReport]:
+    """Switch everything off before anything else, then upload the patterns. Nothing moves.
+
+    Raises
+    ------
+    UnsafeAtBootError
+        An output could not be switched off: a person must look before anything goes on.
+    """
+    reports = make_all_safe(rig.all())
+    for report in reports:
         log.info("boot: %s: %s (%s)", report.instrument, report.state.value, report.detail)
+        if report.state is SafeState.FAILED:
+            raise UnsafeAtBootError(
+                f"{report.instrument}: cannot be switched off at the start ({report.detail}); "
+                "look at the instrument"
+            )
     # A driver that was made safe takes no permit until it is opened again.
     for driver in rig.all():
         driver.open()
     for amplifier in files.site.amplifiers:
         rig.amplifiers[amplifier.name].prepare(patterns_of(amplifier))
+    return reports
 
 
 def _run(

@@ -63,7 +63,10 @@ def test_a_hung_engine_is_ended_and_the_next_one_starts_disarmed(
         assert "the engine died; the supervisor switched all outputs off" in alarms(tmp_path)[-1]
     with one_site.running(path, "--dry-run") as site:
         assert one_site.state(site) == "disarmed"
-        assert site.call("status")["is_dry_run"]
+        status = site.call("status")
+        assert status["is_dry_run"]
+        reports = {report["instrument"]: report["state"] for report in status["safe_reports"]}
+        assert reports == {"arc1": "by construction", "chip1": "by construction"}, "at the boot"
         one_site.arm(site)
         n_alarms = len(alarms(tmp_path))
         for pid in (site.process.pid, rig.engine_pid(site)):  # as a terminal does it

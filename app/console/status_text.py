@@ -19,6 +19,9 @@ def status_lines(status: Mapping[str, Any]) -> list[str]:
         f"experiment {status['experiment_hash'][:12] or 'none'}",
         f"session {status['session_folder']}",
     ]
+    if gate["expires_ns"] is not None:
+        left_min = (gate["expires_ns"] - status["now_ns"]) / 60e9
+        lines.insert(1, f"the arming ends in {left_min:.0f} min")
     if status["is_dry_run"]:
         lines.insert(1, "DRY RUN: everything is judged and recorded, nothing moves")
     if status["failure"]:

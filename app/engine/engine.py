@@ -164,6 +164,9 @@ class Engine:
         if can_record and parts.site.is_recording_raw:
             self.record_raw(is_on=True)
         parts.ledger.utc()
+        for report in self.safe_reports:
+            text = f"{report.instrument}: {report.state.value} ({report.detail})"
+            parts.ledger.note("engine", f"boot, outputs switched off: {text}")
         if parts.is_dry_run:
             parts.ledger.note("engine", "dry run: actuators are recorders, nothing moves")
 
