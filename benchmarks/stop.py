@@ -94,6 +94,7 @@ class Engine:
         self.process = process
         self._folder = RunFolder(site_file, load_site(site_file))
         self.socket = self._folder.console_socket
+        self._n_samples = 0
 
     def call(self, name: str, **arguments: str | float | bool) -> dict:
         with ConsoleClient(self.socket) as console:
@@ -104,12 +105,20 @@ class Engine:
         deadline_s = time.monotonic() + READY_LIMIT_S
         while True:
             with contextlib.suppress(NoEngineError):
-                gate = self.call("status")["gate"]
-                if gate["state"] == "disarmed" and not set(gate["stale_leases"]) - {"console"}:
+                status = self.call("status")
+                gate = status["gate"]
+                is_fresh = not set(gate["stale_leases"]) - {"console"}
+                n_samples = status["amplifier"]["n_samples"]
+                if gate["state"] == "disarmed" and is_fresh and n_samples > self._n_samples:
+                    self._n_samples = n_samples
                     return
             if time.monotonic() > deadline_s or self.process.poll() is not None:
                 raise SystemExit("the engine did not become ready")
             time.sleep(0.02)
+
+    def note_samples(self) -> None:
+        """Take the samples that have come so far for old: the next arming waits for new ones."""
+        self._n_samples = self.call("status")["amplifier"]["n_samples"]
 
     def arm(self) -> None:
         code = self.call("status")["session_code"]
@@ -187,6 +196,7 @@ def one_stop(engine: Engine) -> Stop:
         is_over.set()
         traffic.join()
     stopped_ns = engine.stopped_ns()
+    engine.note_samples()
     engine.call("acknowledge", who="ada")
     return given_ns, stopped_ns, answered_ns
 

@@ -57,6 +57,22 @@ def test_a_driver_that_breaks_its_promise_is_reported_and_hinders_no_other():
     assert reports[1].state is SafeState.CONFIRMED
 
 
+def test_an_answer_counts_although_another_try_hangs():
+    release = threading.Event()
+
+    class SlowlySure(Instrument):
+        def make_safe(self) -> SafeReport:
+            if self.n_calls:
+                release.wait(10.0)
+            return super().make_safe()
+
+    try:
+        (report,) = make_all_safe([SlowlySure("a", SafeState.SENT)], timeout_s=0.05)
+    finally:
+        release.set()
+    assert report.state is SafeState.SENT
+
+
 def test_one_that_hangs_is_reported_and_ends_with_its_call():
     release = threading.Event()
 
