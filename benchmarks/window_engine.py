@@ -28,7 +28,6 @@ from app.core.clock import monotonic_ns
 from app.core.detector import Detector, DetectorSettings, warm_up
 from app.core.spikes import SpikeBatch
 from app.engine.showing import Showing
-from drivers.mea.protocol import SampleBlock
 
 N_CHANNELS = 1024
 N_SIDE = 32
@@ -85,28 +84,26 @@ def engine_parts(
     """Join the engine's parts as its composition root does, and no others."""
     feed = LiveFeed(format_of(N_CHANNELS))
     showing = Showing(feed, {"here": 0}, monotonic_ns)
-
-    def on_block(block: SampleBlock) -> None:
-        showing.block(block)
-
     acquisition = Acquisition(
         amplifier,  # type: ignore[arg-type] # it is read, and nothing else
         Detector(amplifier.stream_format, DetectorSettings()),
         ElectrodeUse({}, {}, 0.0),
         stream=0,
-        on_block=on_block,
+        on_block=showing.block,
         on_batch=loop.take,
         on_gap=showing.sample_gap,
         on_mapping=showing.mapping,
         on_detected=showing.detected,
+        on_details=showing.details,
         clock_ns=monotonic_ns,
         on_failure=failed,
     )
+    showing.watch_detection(acquisition)
     return acquisition, ConsoleServer(socket_path, _Handler(), failed, feed=feed)
 
 
-def measure(n_rounds: int) -> tuple[dict[bool, list[int]], ConsoleServer]:
-    """Return the times in ns with (True) and without the window, and the console server."""
+def measure(n_rounds: int) -> tuple[dict[bool, list[int]], ConsoleServer, int]:
+    """Return the times in ns with (True) and without the window, the server, columns drawn."""
     n_blocks = round((SETTLE_S + LIMIT_S + (n_rounds + 1) * 2 * (PHASE_S + PAUSE_S)) * RATE_HZ)
     amplifier = PacedAmplifier(N_CHANNELS, n_blocks // BLOCK_ROWS)
     loop = _Loop(amplifier)
@@ -136,7 +133,8 @@ def measure(n_rounds: int) -> tuple[dict[bool, list[int]], ConsoleServer]:
                 time.sleep(PHASE_S)
                 loop.taken_ns = None
         window.stdin.close()
-    return times, server
+        n_columns = int(window.stdout.readline())
+    return times, server, n_columns
 
 
 def _await_line(window: "Popen[str]", expected: str) -> None:
@@ -154,7 +152,7 @@ def _await_line(window: "Popen[str]", expected: str) -> None:
 def run(*, is_quick: bool) -> tuple[list[Row], list[Goal]]:
     """Measure everything."""
     warm_up()
-    times, server = measure(4 if is_quick else 15)
+    times, server, n_columns = measure(4 if is_quick else 15)
     rows: list[Row] = []
     p99_ms = {}
     for is_attached in (False, True):
@@ -178,6 +176,7 @@ def run(*, is_quick: bool) -> tuple[list[Row], list[Goal]]:
             "display frames": cost.n_frames,
             "cpu ms a frame": mean_ms,
             "worst ms": cost.worst_ns / 1e6,
+            "columns drawn": n_columns,
         }
     )
     goals = [

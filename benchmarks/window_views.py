@@ -8,6 +8,7 @@ from PyQt6.QtCore import QTimer
 from PyQt6.QtWidgets import QApplication, QHBoxLayout, QWidget
 
 from app.console.attachment import LocalEngine
+from app.console.feed import EnvelopeBatch
 from app.gui.engine_link import EngineLink
 from app.gui.panels.signals import SignalPanels
 from app.gui.theme import DARK
@@ -26,7 +27,7 @@ class Commanded:
         self._is_ended = False
         self._link: EngineLink | None = None
         self._views: QWidget | None = None
-        self._said = ""
+        self.n_columns = 0
         self._timer = QTimer()
         self._timer.timeout.connect(self._look)
         self._timer.start(LOOK_MS)
@@ -56,10 +57,15 @@ class Commanded:
         views.resize(*SIZE)
         views.show()
         link.arrived.connect(panels.take)
+        link.arrived.connect(self._count)
         link.frame_ended.connect(panels.show_frame)
         link.attached.connect(lambda: print("attached", flush=True))
         link.start()
         self._link, self._views = link, views
+
+    def _count(self, arrival: object) -> None:
+        if isinstance(arrival, EnvelopeBatch):
+            self.n_columns += len(arrival.low)
 
     def _detach(self) -> None:
         if self._link is not None and self._views is not None:
@@ -76,5 +82,5 @@ def main(path: Path) -> int:
     commanded = Commanded(app, path)
     print("ready", flush=True)
     code = app.exec()
-    del commanded
+    print(commanded.n_columns, flush=True)
     return code
