@@ -145,8 +145,8 @@ class _Conversion:
     step_uv: float
     shift: int | None
     """Counts to add; None: scale each channel instead."""
-    gains: npt.NDArray[np.float64]
-    offsets: npt.NDArray[np.float64]
+    gains: npt.NDArray[np.float32]
+    offsets: npt.NDArray[np.float32]
 
     def apply(self, rows: npt.NDArray[Any]) -> npt.NDArray[np.int16]:
         """Return int16 rows; what lies beyond int16 stays at its ends, where it counts as pegged.
@@ -158,9 +158,14 @@ class _Conversion:
         if self.shift is not None:
             wide = rows.astype(np.int32) + self.shift
             return np.clip(wide, INT16.min, INT16.max).astype(np.int16)
-        scaled = np.rint(rows * self.gains + self.offsets)
-        scaled = np.nan_to_num(scaled, nan=INT16.max, posinf=INT16.max, neginf=INT16.min)
-        return np.clip(scaled, INT16.min, INT16.max).astype(np.int16)
+        scaled = rows.astype(np.float32)
+        scaled *= self.gains
+        scaled += self.offsets
+        np.rint(scaled, out=scaled)
+        if not INT16.min <= scaled.min(initial=0) <= scaled.max(initial=0) <= INT16.max:
+            np.nan_to_num(scaled, copy=False, nan=INT16.max, posinf=INT16.max, neginf=INT16.min)
+            np.clip(scaled, INT16.min, INT16.max, out=scaled)
+        return scaled.astype(np.int16)
 
 
 def _conversion(
@@ -170,13 +175,14 @@ def _conversion(
     shift = offsets_uv[0] / gain_uv
     is_uniform = np.all(gains_uv == gain_uv) and np.all(offsets_uv == offsets_uv[0])
     is_shift = gain_uv > 0 and math.isclose(shift, round(shift), abs_tol=1e-3)
+    n_counts: int | None = None
     if dtype in (np.dtype(np.int16), np.dtype(np.uint16)) and is_uniform and is_shift:
-        if dtype == np.int16 or abs(shift) > 0:
-            return _Conversion(gain_uv, round(shift), gains_uv, offsets_uv)
-        # Unsigned without an offset: the middle of the range becomes 0, which a filter ignores.
-        return _Conversion(gain_uv, INT16.min, gains_uv, offsets_uv)
-    step_uv = OTHER_STEP_UV
-    return _Conversion(step_uv, None, gains_uv / step_uv, offsets_uv / step_uv)
+        n_counts = round(shift)
+        if dtype == np.uint16 and not n_counts:
+            n_counts = INT16.min  # the middle of the range becomes 0, which a filter ignores
+    step_uv = OTHER_STEP_UV if n_counts is None else gain_uv
+    gains, offsets = (gains_uv / step_uv).astype("f4"), (offsets_uv / step_uv).astype("f4")
+    return _Conversion(step_uv, n_counts, gains, offsets)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
