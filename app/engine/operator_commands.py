@@ -5,10 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 from app.console.control import Caller, ControlLock
+from app.console.description import Described, describe
 from app.console.messages import CommandRefusedError
 from app.engine.arguments import flag, number, text
-from app.engine.description import describe
 from app.engine.engine import Engine, EngineParts
+from app.engine.loop_latency import EDGES_S
 from app.engine.run_commands import RunCommands
 from app.engine.status import engine_status
 from app.engine.watch import CONSOLE_LEASE
@@ -44,7 +45,7 @@ class OperatorCommands:
         self.session_code = "".join(secrets.choice("abcdefghjkmnpqrstuvwxyz") for _ in range(4))
         self._handlers: dict[str, Handler] = {
             "status": self._status,
-            "describe": lambda _caller, _arguments: describe(parts),
+            "describe": lambda _caller, _arguments: describe(_described(parts)),
             "arm": self._arm,
             "renew": self._renew,
             "disarm": self._disarm,
@@ -193,3 +194,15 @@ class OperatorCommands:
         state: GateState = parts.gate.snapshot().state
         parts.ledger.arming(state.value, who, reason, parts.clock_ns())
         parts.links.publish_gate_state()
+
+
+def _described(parts: EngineParts) -> Described:
+    stream = parts.stream_format
+    return Described(
+        site=parts.site,
+        experiment=parts.experiment,
+        provenance=parts.provenance,
+        n_channels=0 if stream is None else stream.n_channels,
+        sample_rate_hz=0.0 if stream is None else stream.sample_rate_hz,
+        loop_latency_edges_s=EDGES_S,
+    )

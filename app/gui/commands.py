@@ -15,6 +15,7 @@ from app.exit_codes import ExitCode
 from app.gui.engines import StartedEngines
 
 EXAMPLE = Path(__file__).parent / "example"
+CHAIN = Path(__file__).parents[1] / "demo" / "chain2020"
 
 
 def gui(arguments: argparse.Namespace) -> int:
@@ -49,6 +50,15 @@ def gui(arguments: argparse.Namespace) -> int:
         if is_example:
             engines.end()  # its folder goes with the window
         return code
+
+
+def screenshots(arguments: argparse.Namespace) -> int:
+    """Make the window's pictures from a made-up session."""
+    from app.gui.scene.screenshots import run  # noqa: PLC0415 - only pictures need Qt
+
+    for file in run(arguments.out, CHAIN):
+        _say(str(file))
+    return ExitCode.OK
 
 
 def operator_key(arguments: argparse.Namespace) -> int:

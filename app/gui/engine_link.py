@@ -5,7 +5,7 @@ and the engine trips.
 """
 
 from collections.abc import Callable
-from time import monotonic
+from time import monotonic, time
 from typing import Any
 
 from PyQt6.QtCore import QObject, QTimer, pyqtSignal
@@ -51,6 +51,8 @@ class EngineLink(QObject):
         self.status: dict[str, Any] = {}
         self.number: int | None = None
         """Of this console at the engine; control carries it."""
+        self.wall_s: Callable[[], float] = time
+        """What the clock on the wall shows, in seconds since 1970."""
         self._clock_s = clock_s
         self._attachment: Attachment | None = None
         self._is_greeted = False

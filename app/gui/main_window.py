@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from PyQt6.QtCore import QByteArray, QSettings, Qt, QTimer
+from PyQt6.QtCore import QByteArray, QSettings, Qt
 from PyQt6.QtGui import QAction, QCloseEvent, QKeySequence, QShortcut, QShowEvent
 from PyQt6.QtWidgets import (
     QApplication,
@@ -133,16 +133,15 @@ class MainWindow(QMainWindow):
         if self._is_arranged:
             return
         self._is_arranged = True
-        for view in self.views:
-            view.resize(self.stack.size())
-            view.place_docks()
-        QTimer.singleShot(0, self._lay_out)
-
-    def _lay_out(self) -> None:
+        centre = self.centralWidget()
+        for laid_out in (self.layout(), None if centre is None else centre.layout()):
+            if laid_out is not None:
+                laid_out.activate()  # or the views would be given sizes that are not yet theirs
         for name, view in zip(self.names, self.views, strict=True):
             layout = self._settings.value(f"docks/{name}")
-            if not (isinstance(layout, QByteArray) and view.restore_layout(layout)):
-                view.arrange_sizes()
+            view.first_layout = layout if isinstance(layout, QByteArray) else None
+            view.resize(self.stack.size())
+            view.place_docks()
 
     # --- what is shown ------------------------------------------------------------------------
 

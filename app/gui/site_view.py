@@ -3,7 +3,8 @@
 from itertools import pairwise
 from typing import Any
 
-from PyQt6.QtCore import QByteArray, Qt
+from PyQt6.QtCore import QByteArray, Qt, QTimer
+from PyQt6.QtGui import QShowEvent
 from PyQt6.QtWidgets import QDockWidget, QMainWindow, QTabWidget, QWidget
 
 from app.console.feed import FeedFormat
@@ -21,6 +22,7 @@ from app.gui.theme import Theme
 
 _Area = Qt.DockWidgetArea
 SIDE_WIDTH = 400
+BELOW_HEIGHT = 230
 _HORIZONTAL, _VERTICAL = Qt.Orientation.Horizontal, Qt.Orientation.Vertical
 
 
@@ -38,6 +40,9 @@ class SiteView(QMainWindow):
         self.log = LogPanel(link, theme)
         self.signals = SignalPanels(link, theme)
         self.docks: dict[str, QDockWidget] = {}
+        self.first_layout: QByteArray | None = None
+        """How the docks were left the last time; None: not known."""
+        self._is_laid_out = False
         self.panels: tuple[Panel, ...] = (
             self.safety,
             self.links,
@@ -61,6 +66,8 @@ class SiteView(QMainWindow):
         for dock in right:
             dock.setMinimumWidth(SIDE_WIDTH)
         below = [self._panel_dock(p) for p in (self.log, self.links)]
+        for dock in below:
+            dock.setMinimumHeight(BELOW_HEIGHT)
         self._groups = (
             (main, _Area.LeftDockWidgetArea),
             (right, _Area.RightDockWidgetArea),
@@ -76,8 +83,18 @@ class SiteView(QMainWindow):
                 self.tabifyDockWidget(before, dock)
             group[0].raise_()
 
-    def arrange_sizes(self) -> None:
-        """Give the docks their first sizes; Qt heeds them only once the window has its own."""
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Lay out the docks when this view is first seen: before, it has no size."""
+        super().showEvent(event)
+        if not self._is_laid_out:
+            self._is_laid_out = True
+            QTimer.singleShot(0, self._lay_out)
+
+    def _lay_out(self) -> None:
+        if self.first_layout is None or not self.restoreState(self.first_layout):
+            self._arrange_sizes()
+
+    def _arrange_sizes(self) -> None:
         main, right, below = (group[0] for group, _ in self._groups)
         width, height = self.width(), self.height()
         right_width = max(SIDE_WIDTH, width // 4)
@@ -119,10 +136,6 @@ class SiteView(QMainWindow):
     def save_layout(self) -> QByteArray:
         """Return where the docks are."""
         return self.saveState()
-
-    def restore_layout(self, state: QByteArray) -> bool:
-        """Put the docks back; return whether the layout fitted."""
-        return self.restoreState(state)
 
     def set_theme(self, theme: Theme) -> None:
         """Take other colours."""

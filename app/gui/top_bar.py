@@ -4,7 +4,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from PyQt6.QtCore import pyqtSignal
-from PyQt6.QtWidgets import QButtonGroup, QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
+from PyQt6.QtWidgets import (
+    QButtonGroup,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+)
 
 from app.gui.panel import muted, set_tone
 from app.gui.state_words import StateWords
@@ -28,6 +36,9 @@ class TopBar(QFrame):
         self.meaning = QLabel()
         self.detail = muted()
         self.detail.setWordWrap(False)
+        for label in (self.meaning, self.detail):  # a long reason must not widen the window
+            label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+            label.setMinimumWidth(60)
         self.source = QLabel()
         self.control = QPushButton("Control: unknown")
         self.control.setToolTip(
@@ -81,6 +92,7 @@ class TopBar(QFrame):
         set_tone(self.state, words.tone)
         self.meaning.setText(words.meaning)
         self.detail.setText(words.detail)
+        self.detail.setToolTip(words.detail)
 
     def show_source(self, provenances: Sequence[str]) -> None:
         """Say in words when what is shown is not live."""

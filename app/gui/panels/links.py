@@ -49,17 +49,20 @@ class LinkCard(QFrame):
         top.addWidget(self.site)
         top.addStretch(1)
         top.addWidget(self.state)
-        grid.addLayout(top, 0, 0, 1, 2)
-        grid.addWidget(self.reason, 1, 0, 1, 2)
+        grid.addLayout(top, 0, 0, 1, 4)
+        grid.addWidget(self.reason, 1, 0, 1, 4)
         self.values: dict[str, QLabel] = {}
-        for row, (key, name, tip) in enumerate(self.ROWS, start=2):
+        n_rows = (len(self.ROWS) + 1) // 2
+        for index, (key, name, tip) in enumerate(self.ROWS):
             label, value = muted(name), QLabel("–")
             label.setToolTip(tip)
             value.setToolTip(tip)
-            grid.addWidget(label, row, 0)
-            grid.addWidget(value, row, 1)
+            row, column = 2 + index % n_rows, 2 * (index // n_rows)
+            grid.addWidget(label, row, column)
+            grid.addWidget(value, row, column + 1)
             self.values[key] = value
-        grid.setColumnStretch(1, 1)
+        for column in (1, 3):
+            grid.setColumnStretch(column, 1)
 
     def show_link(self, link: dict[str, Any]) -> None:
         """Show the newest of a link."""
@@ -97,7 +100,9 @@ class LinksPanel(Panel):
         super().__init__(link)
         self.cards: dict[str, LinkCard] = {}
         self.none = muted("This site has no links.")
+        self.row = QHBoxLayout()
         self.body.addWidget(self.none)
+        self.body.addLayout(self.row)
         self.body.addStretch(1)
 
     def show_status(self, status: dict[str, Any]) -> None:
@@ -107,7 +112,7 @@ class LinksPanel(Panel):
             name = link["site"]
             if name not in self.cards:
                 self.cards[name] = LinkCard(name)
-                self.body.insertWidget(self.body.count() - 1, self.cards[name])
+                self.row.addWidget(self.cards[name])
             self.cards[name].show_link(link)
 
     def show_unknown(self, reason: str) -> None:

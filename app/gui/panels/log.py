@@ -3,7 +3,7 @@
 import re
 from collections import deque
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from PyQt6.QtCore import QAbstractTableModel, QModelIndex, QSortFilterProxyModel, Qt
@@ -183,11 +183,12 @@ class LogPanel(Panel):
 
     def say(self, level: str, source: str, text: str, time_ns: int | None = None) -> None:
         """Add a line; `time_ns` is site time, None is now."""
-        when = datetime.now().astimezone()
+        wall_s = self.link.wall_s()
         now_ns = self.link.status.get("now_ns")
         if time_ns is not None and now_ns is not None:
             # Site time runs with this clock: only its origin differs.
-            when = datetime.fromtimestamp(when.timestamp() - (now_ns - time_ns) / 1e9).astimezone()
+            wall_s -= (now_ns - time_ns) / 1e9
+        when = datetime.fromtimestamp(wall_s, UTC).astimezone()
         is_at_end = self._is_at_end()
         self.model.add(when.strftime("%H:%M:%S"), level, source, text)
         if is_at_end:

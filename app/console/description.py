@@ -1,19 +1,33 @@
 """What of an engine does not change while it runs: instruments, limits, network; for consoles."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from app.config.experiment import Experiment
 from app.config.site import Amplifier, IntanRhxAmplifier, Site
-from app.engine.engine import EngineParts
-from app.engine.loop_latency import EDGES_S
+from app.core.spikes import Provenance
 
 MAX_DEVICES = 400
 """More would not fit into one frame; the number of all is said."""
 
 
-def describe(parts: EngineParts) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What a description is made of."""
+
+    site: Site
+    experiment: Experiment | None
+    provenance: Mapping[str, Provenance]
+    """By instrument."""
+    n_channels: int
+    sample_rate_hz: float
+    loop_latency_edges_s: tuple[float, ...]
+
+
+def describe(parts: Described) -> dict[str, Any]:
     """Return the site and the experiment as plain values."""
     site = parts.site
     described = {
@@ -31,15 +45,14 @@ def describe(parts: EngineParts) -> dict[str, Any]:
             }
             for chip in site.chips
         ],
-        "loop_latency_edges_s": EDGES_S,
+        "loop_latency_edges_s": parts.loop_latency_edges_s,
         "experiment": None if parts.experiment is None else _experiment(parts.experiment),
     }
     plain: dict[str, Any] = msgspec.to_builtins(described)
     return plain
 
 
-def _amplifier(amplifier: Amplifier, parts: EngineParts) -> dict[str, Any]:
-    stream_format = parts.stream_format
+def _amplifier(amplifier: Amplifier, parts: Described) -> dict[str, Any]:
     stimulation: dict[str, Any] = {"limits": None, "electrode_area_um2": None}
     if isinstance(amplifier, IntanRhxAmplifier):
         area_um2 = amplifier.electrode_area_um2
@@ -47,8 +60,8 @@ def _amplifier(amplifier: Amplifier, parts: EngineParts) -> dict[str, Any]:
     return {
         "name": amplifier.name,
         "provenance": parts.provenance[amplifier.name].value,
-        "n_channels": 0 if stream_format is None else stream_format.n_channels,
-        "sample_rate_hz": 0.0 if stream_format is None else stream_format.sample_rate_hz,
+        "n_channels": parts.n_channels,
+        "sample_rate_hz": parts.sample_rate_hz,
         "detection": amplifier.detection,
         "neurons": {n.channel: n.neuron for n in amplifier.neurons},
         "patterns": amplifier.patterns,
@@ -56,7 +69,7 @@ def _amplifier(amplifier: Amplifier, parts: EngineParts) -> dict[str, Any]:
     }
 
 
-def _smus(site: Site, parts: EngineParts) -> list[dict[str, Any]]:
+def _smus(site: Site, parts: Described) -> list[dict[str, Any]]:
     smus = []
     for smu in site.smus:
         devices = [
