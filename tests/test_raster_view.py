@@ -111,3 +111,13 @@ def test_events_of_unknown_neurons_are_counted_in_sight(view):
     view.add_events(event)
     view.refresh()
     assert "2 events of neurons that are not in the experiment" in view.controls.state_label.text()
+
+
+def test_a_window_open_for_months_can_still_be_scrolled(view):
+    month_ns = 30 * 24 * 3600 * 10**9
+    view.set_now(column_ns(3000) + month_ns)
+    view.refresh()
+    assert view.is_live
+    view.move_in_time(-1)
+    assert not view.is_live
+    assert "2.0 s behind" in view.controls.state_label.text()

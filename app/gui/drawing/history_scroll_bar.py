@@ -3,6 +3,9 @@
 from PyQt6.QtCore import Qt, pyqtSignal
 from PyQt6.QtWidgets import QScrollBar
 
+LENGTH_MAX = 2**31 - 1
+"""Qt counts in 32 bits."""
+
 
 class HistoryScrollBar(QScrollBar):
     """Scrolls to a time at the right edge of a view: a whole number of any unit and any size."""
@@ -12,7 +15,8 @@ class HistoryScrollBar(QScrollBar):
 
     def __init__(self) -> None:
         super().__init__(Qt.Orientation.Horizontal)
-        self._origin = 0  # Qt counts in 32 bits: positions are relative to this
+        self._origin = 0
+        """What Qt's positions are counted from."""
         self.setToolTip("scroll back over what this window has kept")
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.actionTriggered.connect(
@@ -32,8 +36,8 @@ class HistoryScrollBar(QScrollBar):
         is_live = shown == newest and self.value() == self.maximum()
         if is_live and last <= newest < last + n_window // 2:
             return  # repainting the bar 30 times a second helps nobody
-        self._origin = oldest
+        oldest = self._origin = max(oldest, newest - LENGTH_MAX)
         self.setRange(min(n_window, newest - oldest), newest - oldest)
-        self.setPageStep(n_window)
+        self.setPageStep(min(n_window, LENGTH_MAX))
         self.setSingleStep(max(1, n_window // 10))
-        self.setValue(shown - oldest)
+        self.setValue(max(0, shown - oldest))

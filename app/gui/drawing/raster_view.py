@@ -39,6 +39,7 @@ class RasterView(QWidget):
         self._image: RasterImage | None = None
         self._position = TimePosition()
         self._pointed = ""
+        self._has_new_bands = False
         self.canvas = ScrollCanvas(("left", "bottom"))
         self.scroll_bar = HistoryScrollBar()
         self.controls = RasterControls()
@@ -91,8 +92,7 @@ class RasterView(QWidget):
 
     def add_span(self, span: Span) -> None:
         """Take a declared gap; other spans are not for this view."""
-        if self._data.add_span(span) and self._image is not None:
-            self._image.set_bands(self._data.bands)
+        self._has_new_bands |= self._data.add_span(span)
 
     def set_now(self, now_ns: int) -> None:
         """Say up to which time of the site's clock the feed has told what happened."""
@@ -149,6 +149,9 @@ class RasterView(QWidget):
         if self._image is None or self._image.size != (width, height):
             self._rebuild(width, height)
         if self._image is not None:
+            if self._has_new_bands:
+                self._image.set_bands(self._data.bands)
+                self._has_new_bands = False
             if self._image.draw(history, self._position.end(history.now_ns)):
                 self.canvas.item.show_image(self._image.pixels)
             self._show_state()
