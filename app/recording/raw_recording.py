@@ -56,6 +56,7 @@ class RawRecording:
             for place in (stream, ttl, messages):
                 files.sync_folder(place)
             write_file(files, self._draft / _OEBIN_DRAFT, structure_oebin(layout))
+            files.sync_folder(self._draft)
         except OSError:
             self._close_files()
             raise

@@ -60,6 +60,8 @@ def recover_raw(folder: Path, first_sample: int | None, files: Files) -> list[st
         folder = named
     oebin = folder / "structure.oebin"
     if not oebin.exists():
+        if not (folder / "structure.oebin.tmp").exists():
+            raise ValueError(f"{folder}: its description never reached the disk")
         files.rename(folder / "structure.oebin.tmp", oebin)
         done.append(f"{folder.name}: description given its name")
     stream = _stream(oebin)
