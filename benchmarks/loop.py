@@ -10,7 +10,6 @@ On a machine that others use, the row "due -> block read" is what their load cos
 of ours runs. `--fifo` asks for real-time scheduling of both processes, to see the program alone.
 """
 
-import argparse
 import json
 import os
 import queue
@@ -20,25 +19,23 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from loop_far import FAR, LEGS, LIMIT_S, NEAR, bridge, failed
 from report import Goal, Row, parser, publish
 
 from app.bridge import keys
-from app.bridge.bodies import StreamInfo, decode_spikes, encode_spikes
-from app.bridge.bridge import Bridge, PeerAddress
-from app.bridge.events import LinkEvent, LinkState, SpikesReceived, StateChanged
-from app.bridge.link import LocalSite
-from app.bridge.tls import TlsIdentity
+from app.bridge.bodies import encode_spikes
+from app.bridge.bridge import Bridge
+from app.bridge.events import LinkEvent, LinkState, StateChanged
 from app.core.acquisition import Acquisition, ElectrodeUse
 from app.core.clock import monotonic_ns
 from app.core.detector import Detector, DetectorSettings, warm_up
-from app.core.frames import Frame, FrameDecoder, FrameType, encode_frame
-from app.core.spikes import Provenance, SpikeBatch
+from app.core.frames import Frame, FrameType, encode_frame
+from app.core.spikes import SpikeBatch
 from drivers.mea.protocol import SampleBlock, StreamFormat
 
 RATE_HZ = 20_000
@@ -46,7 +43,6 @@ BLOCK_ROWS = 20
 STEP_UV = 0.195
 SPIKES_PER_S = 8.0
 RING_S = 2
-LEGS = ("tls", "tcp")
 STAGES = {
     "block read": "due -> block read",
     "detected": "due -> detected",
@@ -57,11 +53,9 @@ STAGES = {
 }
 SETTLE_S = 2.5
 """Until the detector knows its noise and the sample clock its mapping; not measured."""
-LIMIT_S = 20.0
 FIFO_PRIORITY = 20
 FLUSH_S = 1.0
 """For what is still under way at the end; what is later counts as lost."""
-NEAR, FAR = "near", "far"
 GOAL_MS = {64: 1.0, 1024: 1.5}
 
 
@@ -122,76 +116,6 @@ def spiking_noise(n_channels: int) -> np.ndarray:
     return samples
 
 
-@contextmanager
-def bridge(
-    folder: Path, name: str, peer: str, on_event: Callable[[LinkEvent], None], port: int | None
-) -> Iterator[Bridge]:
-    """Run one end of the link; the one without a port listens."""
-    identity = TlsIdentity(
-        folder / f"{name}.key", folder / f"{name}.crt", {peer: folder / f"{peer}.crt"}
-    )
-    stream = StreamInfo(stream=0, name="paced", provenance=Provenance.MOCK, neurons=(1,))
-    made = Bridge(
-        LocalSite(name, name.ljust(32, "0"), "hash", "clock", (stream,)),
-        identity,
-        (PeerAddress(peer, None if port is None else "127.0.0.1", port),),
-        listen=("127.0.0.1", 0) if port is None else None,
-        last_seqs={},
-        on_event=on_event,
-        clock_ns=monotonic_ns,
-        on_failure=failed,
-    )
-    made.start()
-    try:
-        yield made
-    finally:
-        made.request_stop()
-        made.join(5.0)
-
-
-def failed(worker: str, exc: BaseException) -> None:
-    """Say what broke; the figures then miss blocks, which is a goal of its own."""
-    print(f"{worker}: {exc!r}", file=sys.stderr)
-
-
-# --- the other laboratory's process ---------------------------------------------------------------
-
-
-def receive(folder: Path) -> None:
-    """Decode until standard input ends; print the delays in ns of each leg."""
-    delays: dict[str, list[int]] = {leg: [] for leg in LEGS}
-
-    def take(event: LinkEvent) -> None:
-        if isinstance(event, SpikesReceived) and len(event.batch.records):
-            delays["tls"].append(monotonic_ns() - event.batch.complete_until_ns)
-
-    with (
-        socket.create_server(("127.0.0.1", 0)) as server,
-        bridge(folder, FAR, NEAR, take, None) as far,
-    ):
-        print(json.dumps({"tls": far.listen_port, "tcp": server.getsockname()[1]}), flush=True)
-        plain = threading.Thread(target=receive_plain, args=(server, delays["tcp"]))
-        plain.start()
-        sys.stdin.read()
-        plain.join(LIMIT_S)
-    print(json.dumps(delays), flush=True)
-
-
-def receive_plain(server: socket.socket, delays: list[int]) -> None:
-    """Decode the frames of one plain connection until it ends."""
-    client, _ = server.accept()
-    decoder = FrameDecoder()
-    with client:
-        while data := client.recv(65_536):
-            for frame in decoder.feed(data):
-                _, records, complete_ns = decode_spikes(frame.body)
-                if len(records):
-                    delays.append(monotonic_ns() - complete_ns)
-
-
-# --- this laboratory's process --------------------------------------------------------------------
-
-
 class Sender:
     """Takes the acquisition's batches and sends them, in turns, over both legs."""
 
@@ -226,7 +150,7 @@ class Sender:
 
 def measure(n_channels: int, duration_s: float, folder: Path) -> tuple[dict[str, list[int]], int]:
     """Return the delays up to each stage, and how many batches never arrived."""
-    command = [sys.executable, __file__, "--receive", str(folder)]
+    command = [sys.executable, str(Path(__file__).with_name("loop_far.py")), str(folder)]
     far = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     if far.stdin is None or far.stdout is None:
         raise RuntimeError("the other process has no pipes")
@@ -314,13 +238,9 @@ def rows_of(n_channels: int, delays: dict[str, list[int]]) -> list[Row]:
 def main() -> int:
     """Measure and print."""
     made = parser(__doc__ or "")
-    made.add_argument("--receive", type=Path, help=argparse.SUPPRESS)
     made.add_argument("--seconds", type=float, help="of each channel count")
     made.add_argument("--fifo", action="store_true", help="real-time scheduling (needs the right)")
     given = made.parse_args()
-    if given.receive is not None:
-        receive(given.receive)
-        return 0
     if given.fifo:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(FIFO_PRIORITY))  # and of children
     duration_s = given.seconds or (8.0 if given.quick else 60.0)

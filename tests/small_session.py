@@ -1,15 +1,10 @@
 """A small closed session with something in every table, made by the recorder itself. No tests."""
 
-import datetime as dt
 from pathlib import Path
 
-import msgspec
 import numpy as np
 
-from app.config.about import About, Culture
-from app.config.load import load_site
 from app.core.spikes import PSP_RECORD, SPIKE_RECORD
-from app.engine.wiring import metadata_of
 from app.recording.event_log import EventLog
 from app.recording.raw_writer import RawWriter
 from app.recording.rows import (
@@ -38,6 +33,22 @@ RATE_HZ = 20_000.0
 S = 1_000_000_000
 START_NS = 100 * S
 UTC_NS = 1_711_283_405_250_000_000
+METADATA = {
+    "about": {
+        "institution": "University",
+        "laboratory": "MEA lab",
+        "experimenters": ["Doe, Jane"],
+        "description": "A session made for a test",
+    },
+    "cultures": {
+        "mea1": {
+            "species": "Rattus norvegicus",
+            "days_in_vitro": 23,
+            "tissue": "cortex",
+            "array": "60MEA200/30",
+        }
+    },
+}
 OFFSET_NS = 7 * S
 """Zurich's clock minus ours."""
 
@@ -80,19 +91,6 @@ def make_session(root: Path, *, n_channels: int = 4, seconds: float = 1.0, gap: 
 
 
 def new_session(root: Path, reserve_bytes: int = 4096) -> Session:
-    site = load_site(CHAIN / "padova.toml")
-    culture = Culture(
-        species="Rattus norvegicus",
-        plated_on=dt.date(2024, 3, 1),
-        tissue="cortex",
-        array="60MEA200/30",
-    )
-    amplifier = msgspec.structs.replace(site.amplifiers[0], culture=culture)
-    about = About(
-        institution="University", laboratory="MEA lab", experimenters=("Doe, Jane",),
-        description="A session made for a test",
-    )  # fmt: skip
-    site = msgspec.structs.replace(site, amplifiers=(amplifier,), about=about)
     return create_session(
         root,
         site="padova",
@@ -104,7 +102,7 @@ def new_session(root: Path, reserve_bytes: int = 4096) -> Session:
         clock="boot-1",
         anchor=(START_NS, UTC_NS, 50),
         provenance={"mea1": "mock"},
-        metadata=metadata_of(site, dt.date(2024, 3, 24)),
+        metadata=METADATA,
         reserve_bytes=reserve_bytes,
     )
 

@@ -94,7 +94,7 @@ def test_nothing_rests_on_a_bad_channel() -> None:
     text = " ".join(check_site(spoilt))
     assert f"is on channel {bad[0]}, which is in bad_channels" in text
     assert f"pattern {pattern.pattern_id} uses channel {bad[1]}, which is in bad_channels" in text
-    assert "bad channel Z-999 is not in channels" in text
+    assert "bad_channels names channel Z-999, which is not in channels" in text
     assert not check_site(site)
 
 
@@ -122,8 +122,8 @@ def test_detection_that_cannot_be_is_a_conflict() -> None:
     changed = msgspec.structs.replace(amplifier, detection=detection, bad_channels=(bad,))
     text = " ".join(check_site(msgspec.structs.replace(site, amplifiers=(changed,))))
     assert "band 6000 to 300 Hz, its edges must rise" in text
-    assert f"a fixed threshold for channel {bad}, which is in bad_channels" in text
-    assert "a fixed threshold for channel Z-999, which is not in channels" in text
+    assert f"a fixed threshold is set for channel {bad}, which is in bad_channels" in text
+    assert "a fixed threshold is set for channel Z-999, which is not in channels" in text
     assert f"channel {good}" not in text
 
 

@@ -1,16 +1,22 @@
 """`info`, `report` and `app.recording.open` upon a session that has something of everything."""
 
+import datetime as dt
 from html.parser import HTMLParser
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
-from small_session import OFFSET_NS, START_NS, UTC_NS, S, make_session, new_session
+from small_session import CHAIN, OFFSET_NS, START_NS, UTC_NS, S, make_session, new_session
 
 from app import recording
 from app.cli import main
+from app.config.load import ConfigError, parse
+from app.config.site import Site
+from app.engine.wiring import metadata_of
 from app.recording.errors import RecordingError
 from app.recording.event_log import EventLog
+from app.recording.session import DeviceInfo, Metadata
 from app.sessions.replay import replay
 
 
@@ -127,3 +133,25 @@ def test_what_is_no_session_is_refused_in_one_sentence(
 
 def test_a_foreign_record_has_no_replay(session: Path) -> None:
     assert "limits in force" in replay(session).difference
+
+
+def test_what_the_site_file_says_goes_into_the_recording() -> None:
+    text = (CHAIN / "padova.toml").read_bytes()
+    site = parse(text, Site, "padova.toml")
+    metadata = msgspec.convert(metadata_of(site, dt.date(2020, 1, 22)), Metadata)
+    assert metadata.about.experimenters == ("Demonstration, Program",)
+    assert metadata.cultures["mea1"].species == "Rattus norvegicus"
+    assert metadata.cultures["mea1"].days_in_vitro == 21
+    text = (CHAIN / "southampton.toml").read_bytes()
+    devices = text.replace(b'name = "w12b21"', b'name = "w12b21"\nwafer = "W7"\ndie = "3,4"')
+    metadata = msgspec.convert(
+        metadata_of(parse(devices, Site, "southampton.toml"), dt.date(2020, 1, 1)), Metadata
+    )
+    assert metadata.devices["w12b21"] == DeviceInfo(wordline=12, bitline=21, wafer="W7", die="3,4")
+    for wrong in (b"rat", b"Rattus Norvegicus"):
+        with pytest.raises(ConfigError, match="species"):
+            parse(
+                (CHAIN / "padova.toml").read_bytes().replace(b"Rattus norvegicus", wrong),
+                Site,
+                "padova.toml",
+            )

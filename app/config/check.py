@@ -3,18 +3,12 @@
 Each function returns sentences; an empty list means no conflict. Nothing here does I/O.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 
+from app.config.check_amplifiers import amplifier_conflicts, double
 from app.config.check_rights import rights_conflicts, site_rights_conflicts
 from app.config.experiment import Experiment, Synapse
-from app.config.site import (
-    Amplifier,
-    IntanRhxAmplifier,
-    OpenEphysAmplifier,
-    PlaybackAmplifier,
-    Site,
-)
+from app.config.site import PlaybackAmplifier, Site
 
 HEARTBEAT_S = 0.05
 """The freshness bound overstates a PSP's age by up to one heartbeat interval."""
@@ -23,12 +17,12 @@ HEARTBEAT_S = 0.05
 def check_site(site: Site) -> list[str]:
     """Return the conflicts inside one site."""
     return [
-        *_double(
+        *double(
             f"site {site.site}: two instruments are named",
             [i.name for i in (*site.amplifiers, *site.smus, *site.chips)],
         ),
-        *_double(f"site {site.site}: two peers are named", [p.site for p in site.peers]),
-        *_amplifier_conflicts(site),
+        *double(f"site {site.site}: two peers are named", [p.site for p in site.peers]),
+        *amplifier_conflicts(site),
         *_device_conflicts(site),
         *_peer_conflicts(site),
         *site_rights_conflicts(site),
@@ -39,9 +33,9 @@ def check_experiment(experiment: Experiment) -> list[str]:
     """Return the conflicts inside one experiment."""
     known = {neuron.id for neuron in experiment.neurons}
     sentences = [
-        *_double("experiment: two neurons have id", [n.id for n in experiment.neurons]),
-        *_double("experiment: two synapses have id", [s.id for s in experiment.synapses]),
-        *_double(
+        *double("experiment: two neurons have id", [n.id for n in experiment.neurons]),
+        *double("experiment: two synapses have id", [s.id for s in experiment.synapses]),
+        *double(
             "experiment: two synapses use device",
             [f"{s.site}/{s.device}" for s in experiment.synapses],
         ),
@@ -187,93 +181,12 @@ def _can_receive(site: Site, neuron: int) -> bool:
     )
 
 
-def _amplifier_conflicts(site: Site) -> list[str]:
-    sentences: list[str] = []
-    for amplifier in site.amplifiers:
-        where = f"site {site.site}, amplifier {amplifier.name}:"
-        sentences += _double(
-            f"{where} two patterns have id", [p.pattern_id for p in amplifier.patterns]
-        )
-        sentences += [
-            f"{where} channel {channel} is on two patterns; an electrode has one parameter set "
-            "and one key, give each pattern its own electrodes"
-            for channel, n in Counter(
-                channel for pattern in amplifier.patterns for channel in pattern.channels
-            ).items()
-            if n > 1
-        ]
-        sentences += _double(
-            f"{where} two neurons are on channel", [n.channel for n in amplifier.neurons]
-        )
-        sentences += _bad_channel_conflicts(amplifier, where)
-        low_hz, high_hz = amplifier.detection.band_low_hz, amplifier.detection.band_high_hz
-        if not low_hz < high_hz:
-            sentences.append(f"{where} band {low_hz:g} to {high_hz:g} Hz, its edges must rise")
-        if not isinstance(amplifier, PlaybackAmplifier):
-            sentences += _unknown_channels(amplifier, where)
-        if isinstance(amplifier, OpenEphysAmplifier) and amplifier.patterns:
-            sentences.append(
-                f"{where} the Open Ephys GUI takes no stimuli from us; take the patterns out"
-            )
-    return sentences
-
-
-def _bad_channel_conflicts(amplifier: Amplifier, where: str) -> list[str]:
-    """Nothing may rest on a channel that is excluded."""
-    bad = set(amplifier.bad_channels)
-    sentences = _double(f"{where} listed twice in bad_channels:", amplifier.bad_channels)
-    sentences += [
-        f"{where} a fixed threshold for channel {channel}, which is in bad_channels"
-        for channel in amplifier.detection.threshold_uv
-        if channel in bad
-    ]
-    sentences += [
-        f"{where} neuron {neuron.neuron} is on channel {neuron.channel}, which is in bad_channels"
-        for neuron in amplifier.neurons
-        if neuron.channel in bad
-    ]
-    sentences += [
-        f"{where} pattern {pattern.pattern_id} uses channel {channel}, which is in bad_channels"
-        for pattern in amplifier.patterns
-        for channel in pattern.channels
-        if channel in bad
-    ]
-    return sentences
-
-
-def _unknown_channels(amplifier: IntanRhxAmplifier | OpenEphysAmplifier, where: str) -> list[str]:
-    known = set(amplifier.channels)
-    sentences = _double(f"{where} listed twice:", list(amplifier.channels))
-    sentences += [
-        f"{where} neuron {neuron.neuron} is on channel {neuron.channel}, which is not in channels"
-        for neuron in amplifier.neurons
-        if neuron.channel not in known
-    ]
-    sentences += [
-        f"{where} a fixed threshold for channel {channel}, which is not in channels"
-        for channel in amplifier.detection.threshold_uv
-        if channel not in known
-    ]
-    sentences += [
-        f"{where} bad channel {channel} is not in channels"
-        for channel in amplifier.bad_channels
-        if channel not in known
-    ]
-    sentences += [
-        f"{where} pattern {pattern.pattern_id} uses channel {channel}, which is not in channels"
-        for pattern in amplifier.patterns
-        for channel in pattern.channels
-        if channel not in known
-    ]
-    return sentences
-
-
 def _device_conflicts(site: Site) -> list[str]:
     sentences: list[str] = []
     for smu in site.smus:
         where = f"site {site.site}, SMU {smu.name}:"
-        sentences += _double(f"{where} two devices are named", [d.name for d in smu.devices])
-        sentences += _double(
+        sentences += double(f"{where} two devices are named", [d.name for d in smu.devices])
+        sentences += double(
             f"{where} two devices are at (word line, bit line)",
             [(d.wordline, d.bitline) for d in smu.devices],
         )
@@ -316,7 +229,3 @@ def _synapse_conflicts(synapse: Synapse) -> list[str]:
     if not synapse.pulse.ltp_amplitude_v * synapse.pulse.ltd_amplitude_v < 0:
         sentences.append(f"{where} LTP and LTD pulses must have opposite signs")
     return sentences
-
-
-def _double(sentence: str, names: Iterable[object]) -> list[str]:
-    return [f"{sentence} {name}" for name, n in Counter(names).items() if n > 1]

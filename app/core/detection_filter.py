@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from app.core.detection_jit import compiled, inlined
+from app.core.detection_jit import compiled, contracted, inlined
 from app.core.detection_layout import HIGHEST, LOWEST, RAW_HIGHEST, RAW_LOWEST, SCRATCH, KernelState
 
 BIAS = np.float32(1e-12)
@@ -54,7 +54,7 @@ def count_at(samples: Samples, i: int, c: int, s: KernelState) -> np.float32:
     return samples.floats[i, c] if s.settings[0].is_float else np.float32(samples.integers[i, c])
 
 
-@compiled
+@contracted
 def _filter_five(x: npt.NDArray[np.int16], i: int, t: int, s: KernelState) -> None:
     """Filter five rows at once with one section, and extend the extremes."""
     n = x.shape[1]
@@ -97,6 +97,25 @@ def _load_row(samples: Samples, i: int, row: Row, s: KernelState) -> None:
         row[c] = v
         raw_lowest[c] = _lesser(v, raw_lowest[c])
         raw_highest[c] = _greater(v, raw_highest[c])
+
+
+@contracted
+def _filter_one(x: npt.NDArray[np.int16], i: int, t: int, s: KernelState) -> None:
+    """Filter one row with one section; what `_filter_five` leaves over."""
+    row_in, row_out = x[i], s.ring[t & (s.ring.shape[0] - 1)]
+    delay0, delay1 = s.delays[0], s.delays[1]
+    lowest, highest = s.floats[LOWEST], s.floats[HIGHEST]
+    raw_lowest, raw_highest = s.floats[RAW_LOWEST], s.floats[RAW_HIGHEST]
+    gain, a1, a2 = s.sections[0, 0], s.sections[0, 1], s.sections[0, 2]
+    for c in range(x.shape[1]):
+        v = np.float32(row_in[c])
+        y, d0, d1 = _filtered(v * gain + BIAS, a1, a2, delay0[c], delay1[c])
+        low, high = lowest[c], highest[c]  # read before anything is written
+        raw_low, raw_high = raw_lowest[c], raw_highest[c]
+        delay0[c], delay1[c] = d0, d1
+        row_out[c] = y
+        lowest[c], highest[c] = _lesser(y, low), _greater(y, high)
+        raw_lowest[c], raw_highest[c] = _lesser(v, raw_low), _greater(v, raw_high)
 
 
 @compiled
@@ -153,7 +172,7 @@ def _subtract_reference(t: int, row: Row, s: KernelState) -> None:
         row[c] -= reference
 
 
-@compiled
+@contracted
 def _filter_row(samples: Samples, i: int, t: int, s: KernelState) -> None:
     """Take one row through everything that may be asked for."""
     n = s.channels.shape[0]
@@ -199,12 +218,15 @@ def filter_rows(samples: Samples, first: int, stop: int, t: int, s: KernelState)
         while i + 5 <= stop:
             _filter_five(samples.integers, i, t + i - first, s)
             i += 5
+        while i < stop:
+            _filter_one(samples.integers, i, t + i - first, s)
+            i += 1
     while i < stop:
         _filter_row(samples, i, t + i - first, s)
         i += 1
 
 
-@compiled
+@contracted
 def prime(samples: Samples, t: int, s: KernelState) -> None:
     """Set the filter as if the first row had been its input for ever."""
     row = s.ring[t & (s.ring.shape[0] - 1)]

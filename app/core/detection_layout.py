@@ -5,8 +5,8 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-MAX_ROWS: Final = 512
-"""New samples per call of the kernel."""
+MAX_ROWS: Final = 1200
+"""New samples per call of the kernel; whole milliseconds at all usual rates."""
 LANES: Final = 16
 """Rows of per-channel numbers are so much longer than the number of channels: a stride of whole
 pages would put all of them into the same few sets of the processor's cache."""

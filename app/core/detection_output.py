@@ -7,6 +7,7 @@ sample indices, never to the end of a block.
 
 import numpy as np
 
+from app.core.detection_filter import Row
 from app.core.detection_jit import compiled
 from app.core.detection_layout import (
     FLAG_ARTEFACT,
@@ -106,6 +107,19 @@ def send_events(decided: int, end: int, s: KernelState) -> None:
 
 
 @compiled
+def _cut_snippet(first: int, end: int, c: int, snippet: Row, s: KernelState) -> None:
+    """Copy the samples from `first` on; nan where there are none."""
+    begin, mask = s.cursor[0].begin, s.ring.shape[0] - 1
+    if begin <= first and first + snippet.shape[0] <= end:
+        for j in range(snippet.shape[0]):
+            snippet[j] = s.ring[(first + j) & mask, c]
+        return
+    for j in range(snippet.shape[0]):
+        is_known = begin <= first + j < end
+        snippet[j] = s.ring[(first + j) & mask, c] if is_known else np.float32(np.nan)
+
+
+@compiled
 def _detail(i: int, end: int, s: KernelState) -> None:
     event, cursor = s.pending[i], s.cursor[0]
     c, mask = event.channel, s.ring.shape[0] - 1
@@ -121,12 +135,8 @@ def _detail(i: int, end: int, s: KernelState) -> None:
     detail.sigma_uv = event.sigma_uv
     detail.channel = c
     detail.flags = event.flags
-    snippet = s.snippets[cursor.n_details]
     first = trough - s.settings[0].n_snippet_before
-    for j in range(snippet.shape[0]):
-        t = first + j
-        is_known = cursor.begin <= t < end
-        snippet[j] = s.ring[t & mask, c] if is_known else np.float32(np.nan)
+    _cut_snippet(first, end, c, s.snippets[cursor.n_details], s)
     cursor.n_details += 1
 
 

@@ -1,10 +1,7 @@
 """`spikebridge detect`: open, find, write, and say how it went."""
 
 import json
-import sys
-import time
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +11,7 @@ from app.config.electrode_map import read_positions_um
 from app.config.load import ConfigError
 from app.core.detector import Detector, warm_up
 from app.detect import results
+from app.detect.progress import Progress
 from app.detect.scan import Found, scan
 from app.detect.settings import DetectSettings, columns_of
 from app.exit_codes import ExitCode
@@ -21,8 +19,6 @@ from drivers.errors import InstrumentError
 from drivers.mea.playback.open_recording import open_recording
 from drivers.mea.playback.plain_files import open_raw
 from drivers.mea.playback.recording import Recording
-
-REPORT_INTERVAL_S = 0.2
 
 
 def run_detect(settings: DetectSettings) -> int:
@@ -37,7 +33,7 @@ def run_detect(settings: DetectSettings) -> int:
         recording, positions_um = _open(settings)
         detector = Detector(recording.stream_format, settings.detector, settings.bad_channels)
         results.prepare_folder(settings.out, is_overwriting=settings.is_overwriting)
-        progress = _Progress(recording, is_shown=settings.shows_progress)
+        progress = Progress(recording, is_shown=settings.shows_progress)
         progress.say("preparing the detector (compiles once after installation)")
         warm_up()
         progress.begin()
@@ -128,62 +124,3 @@ def _summary(
 def _names(recording: Recording, which: npt.NDArray[np.bool_]) -> list[str]:
     names = recording.stream_format.channel_names
     return [name for name, is_chosen in zip(names, which.tolist(), strict=True) if is_chosen]
-
-
-class _Progress:
-    """Writes to standard error: a line that moves on a terminal, one line in ten per cent else."""
-
-    def __init__(self, recording: Recording, *, is_shown: bool) -> None:
-        self._recording = recording
-        self._is_shown = is_shown
-        self._is_terminal = sys.stderr.isatty()
-        self._started_s = self._shown_s = time.monotonic()
-        self._shown_tenth = 0
-        self.elapsed_s = 0.0
-
-    def begin(self) -> None:
-        """Count time from here."""
-        self._started_s = self._shown_s = time.monotonic()
-
-    def say(self, text: str) -> None:
-        """Write a line."""
-        if self._is_shown:
-            print(text, file=sys.stderr, flush=True)  # noqa: T201
-
-    def show(self, n_rows: int) -> None:
-        """Tell how far the detector is."""
-        now_s = time.monotonic()
-        self.elapsed_s = now_s - self._started_s
-        done = n_rows / len(self._recording.samples)
-        if not self._is_shown or not self._is_due(done, now_s):
-            return
-        at_s = n_rows / self._recording.stream_format.sample_rate_hz
-        times = at_s / max(self.elapsed_s, 1e-9)
-        text = f"{done:4.0%}  {at_s:8.1f} s of {self._recording.duration_s:.1f} s  {times:.0f} x"
-        ending = "\r" if self._is_terminal and done < 1 else "\n"
-        print(text, end=ending, file=sys.stderr, flush=True)  # noqa: T201
-
-    def result(self, summary: dict[str, Any], out: Path) -> None:
-        """Say what came out, always."""
-        artefacts = f" ({summary['n_artefacts']} artefacts not counted)"
-        print(  # noqa: T201
-            f"{summary['n_spikes']} spikes on {summary['n_channels']} channels in "
-            f"{summary['duration_s']:.1f} s{artefacts if summary['n_artefacts'] else ''}, "
-            f"{summary['times_real_time']:.0f} times real time; see {out}",
-            file=sys.stderr,
-        )
-        if summary["unsettled_channels"]:
-            print(  # noqa: T201
-                f"the noise of {len(summary['unsettled_channels'])} channels never became known, "
-                "so none of their spikes did: too short a recording, or pegged channels",
-                file=sys.stderr,
-            )
-
-    def _is_due(self, done: float, now_s: float) -> bool:
-        if self._is_terminal:
-            is_due = now_s - self._shown_s >= REPORT_INTERVAL_S or done >= 1
-            self._shown_s = now_s if is_due else self._shown_s
-            return is_due
-        tenth = int(10 * done)
-        is_due, self._shown_tenth = tenth > self._shown_tenth, tenth
-        return is_due

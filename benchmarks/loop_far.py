@@ -1,0 +1,90 @@
+"""The other end of `loop.py`: a process that decodes what comes, and one end of the link."""
+
+import json
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from app.bridge.bodies import StreamInfo, decode_spikes
+from app.bridge.bridge import Bridge, PeerAddress
+from app.bridge.events import LinkEvent, SpikesReceived
+from app.bridge.link import LocalSite
+from app.bridge.tls import TlsIdentity
+from app.core.clock import monotonic_ns
+from app.core.frames import FrameDecoder
+from app.core.spikes import Provenance
+
+LEGS = ("tls", "tcp")
+NEAR, FAR = "near", "far"
+LIMIT_S = 20.0
+
+
+@contextmanager
+def bridge(
+    folder: Path, name: str, peer: str, on_event: Callable[[LinkEvent], None], port: int | None
+) -> Iterator[Bridge]:
+    """Run one end of the link; the one without a port listens."""
+    identity = TlsIdentity(
+        folder / f"{name}.key", folder / f"{name}.crt", {peer: folder / f"{peer}.crt"}
+    )
+    stream = StreamInfo(stream=0, name="paced", provenance=Provenance.MOCK, neurons=(1,))
+    made = Bridge(
+        LocalSite(name, name.ljust(32, "0"), "hash", "clock", (stream,)),
+        identity,
+        (PeerAddress(peer, None if port is None else "127.0.0.1", port),),
+        listen=("127.0.0.1", 0) if port is None else None,
+        last_seqs={},
+        on_event=on_event,
+        clock_ns=monotonic_ns,
+        on_failure=failed,
+    )
+    made.start()
+    try:
+        yield made
+    finally:
+        made.request_stop()
+        made.join(5.0)
+
+
+def failed(worker: str, exc: BaseException) -> None:
+    """Say what broke; the figures then miss blocks, which is a goal of its own."""
+    print(f"{worker}: {exc!r}", file=sys.stderr)
+
+
+def receive(folder: Path) -> None:
+    """Decode until standard input ends; print the delays in ns of each leg."""
+    delays: dict[str, list[int]] = {leg: [] for leg in LEGS}
+
+    def take(event: LinkEvent) -> None:
+        if isinstance(event, SpikesReceived) and len(event.batch.records):
+            delays["tls"].append(monotonic_ns() - event.batch.complete_until_ns)
+
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        bridge(folder, FAR, NEAR, take, None) as far,
+    ):
+        print(json.dumps({"tls": far.listen_port, "tcp": server.getsockname()[1]}), flush=True)
+        plain = threading.Thread(target=receive_plain, args=(server, delays["tcp"]))
+        plain.start()
+        sys.stdin.read()
+        plain.join(LIMIT_S)
+    print(json.dumps(delays), flush=True)
+
+
+def receive_plain(server: socket.socket, delays: list[int]) -> None:
+    """Decode the frames of one plain connection until it ends."""
+    client, _ = server.accept()
+    decoder = FrameDecoder()
+    with client:
+        while data := client.recv(65_536):
+            for frame in decoder.feed(data):
+                _, records, complete_ns = decode_spikes(frame.body)
+                if len(records):
+                    delays.append(monotonic_ns() - complete_ns)
+
+
+if __name__ == "__main__":
+    receive(Path(sys.argv[1]))
