@@ -109,7 +109,9 @@ def test_both_histograms_count_what_is_selected_and_nothing_else(qtbot):
     both.set_format(feed_format())
     both.add_spikes(spikes([1, 2], [3, 3]))
     both.select_channel(3)
-    both.add_spikes(spikes([100, 110, 120, 130], [3, 4, 3, 3]))
+    taken = spikes([100, 105, 110, 120, 130], [3, 3, 4, 3, 3])
+    taken["flags"][1] = 1  # an artefact
+    both.add_spikes(taken)
     both.add_span(Span(SpanKind.STIMULUS, column_ns(95), column_ns(97)))
     both.set_now(column_ns(2000))
     both.refresh()

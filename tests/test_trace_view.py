@@ -10,6 +10,8 @@ from PyQt6.QtGui import QColor
 from pytestqt.qtbot import QtBot
 
 from app.console.feed import ChannelStates, Span, SpanKind
+from app.core.detector_results import DetectionFlag
+from app.gui.drawing.column_history import ColumnFlag
 from app.gui.drawing.palette import DARK, LIGHT
 from app.gui.drawing.time_position import TimePosition
 from app.gui.drawing.trace_settings import TraceSettings, round_up_125
@@ -123,6 +125,14 @@ def test_the_cursor_says_channel_time_and_microvolts(view, qtbot):
         view.canvas.view_box.mapToScene(QPointF(spike_pixel, 20))
     )
     assert view.controls.state_label.text().endswith("spike")
+
+
+def test_what_crossed_on_most_channels_at_once_is_not_marked_as_a_spike(view):
+    both = spikes([2900, 2950], [3, 3])
+    both["flags"] = [DetectionFlag.ARTEFACT, DetectionFlag.TRUNCATED]
+    view.add_spikes(both)
+    marked = [ColumnFlag.SPIKE in view._history.values(c, c + 1, 3).flags for c in (2900, 2950)]
+    assert marked == [False, True]
 
 
 def test_spans_shade_their_time_and_channel(view):

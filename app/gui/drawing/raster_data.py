@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.console.feed import FeedFormat, Span, SpanKind
+from app.core.detector_results import DetectionFlag
 from app.core.spikes import EventKind
 from app.gui.drawing.event_history import N_EVENTS_MAX, EventHistory
 from app.gui.drawing.palette import Palette
@@ -13,7 +14,6 @@ from app.gui.drawing.raster_rows import rows_of
 N_BANDS_MAX = 1000
 CLOCK_RESTART_NS = 1_000_000_000
 """A newest time so much earlier than the last one is another clock."""
-FLAG_ARTEFACT = 1  # of FEED_SPIKE: on most channels at once
 FLAG_LATE = 1  # of NEURON_EVENT: sent again or late
 
 
@@ -57,7 +57,7 @@ class RasterData:
     def add_spikes(self, records: npt.NDArray[np.void]) -> None:
         """Take detected spikes, `FEED_SPIKE`, into the rows of their channels."""
         records = records[records["channel"] < self.format.n_channels]
-        is_artefact = (records["flags"] & FLAG_ARTEFACT) != 0
+        is_artefact = (records["flags"] & DetectionFlag.ARTEFACT) != 0
         colour = np.where(is_artefact, self._muted, self._own_site).astype(np.uint8)
         self.history.add(records["time_ns"], records["channel"].astype(np.int32), colour)
 

@@ -5,6 +5,7 @@ import numpy.typing as npt
 from PyQt6.QtWidgets import QHBoxLayout, QWidget
 
 from app.console.feed import FeedFormat, Span, SpanKind
+from app.core.detector_results import DetectionFlag
 from app.gui.drawing.histogram_views import IntervalHistogram, StimulusHistogram
 from app.gui.drawing.palette import DARK, Palette
 
@@ -36,9 +37,10 @@ class SpikeHistograms(QWidget):
         self._select(None, None, "")
 
     def add_spikes(self, records: npt.NDArray[np.void]) -> None:
-        """Take detected spikes, `FEED_SPIKE`; those of other electrodes are passed over."""
+        """Take detected spikes, `FEED_SPIKE`; other electrodes' and artefacts are passed over."""
         if self._channel is not None:
-            self._add_times(records["time_ns"][records["channel"] == self._channel])
+            is_spike = (records["flags"] & DetectionFlag.ARTEFACT) == 0
+            self._add_times(records["time_ns"][is_spike & (records["channel"] == self._channel)])
 
     def add_events(self, records: npt.NDArray[np.void]) -> None:
         """Take events of neurons, `NEURON_EVENT`; those of other neurons are passed over."""

@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.console.feed import EnvelopeBatch, FeedFormat, Span, SpanKind
+from app.core.detector_results import DetectionFlag
 from app.gui.drawing.column_history import DEFAULT_BYTES, ColumnFlag, ColumnHistory
 
 _FLAG = {
@@ -62,7 +63,8 @@ class TraceData:
         return history.append(first, batch.low, batch.high)
 
     def add_spikes(self, records: npt.NDArray[np.void]) -> int | None:
-        """Mark spikes, `FEED_SPIKE` records, in both signals."""
+        """Mark spikes, `FEED_SPIKE` records, in both signals; artefacts are none."""
+        records = records[(records["flags"] & DetectionFlag.ARTEFACT) == 0]
         columns = records["sample_index"] // self.format.samples_per_column
         channels = records["channel"].astype(np.int64)
         newest = max(h.end for h in self._histories.values())
