@@ -20,6 +20,7 @@ BLOCKS_PER_BUFFER = 3
 """Three times 128 samples: near the GUI's buffer of about 20 ms."""
 BAND_EDGE_HZ = 300.0
 THRESHOLD_UV = -50.0
+N_TROUGH_SAMPLES = 32
 FULL_SCALE_UV = 32767 * STEP_UV
 MODES = ("IDLE", "ACQUIRE", "RECORD")
 
@@ -66,6 +67,7 @@ class Gui:
         n_electrodes = self._culture.settings.layout.n_electrodes
         self._high_pass = bessel2_high_pass(BAND_EDGE_HZ, settings.sample_rate_hz, n_electrodes)
         self._detector = SpikeDetector(n_electrodes, N_BLOCK_SAMPLES)
+        self._last_high_uv = np.zeros((N_BLOCK_SAMPLES, n_electrodes))
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._falcon, self.falcon_port = self._bind(settings.falcon_port)
         self._broadcaster, self.broadcaster_port = self._bind(settings.broadcaster_port)
@@ -151,19 +153,24 @@ class Gui:
         n_seen = min(n_electrodes, self.settings.n_channels)
         seen_uv[:, :n_seen] = block_uv[:, :n_seen]
         high_uv = self._high_pass.block(seen_uv)
+        # A spike is told when its snippet is complete, so it may have begun in the last block.
+        both_uv = np.concatenate([self._last_high_uv, high_uv])
+        self._last_high_uv = high_uv
         is_searched = np.arange(n_electrodes) < n_seen
         threshold_uv = np.full(n_electrodes, THRESHOLD_UV)
         for spike in self._detector.block(
             high_uv, self.n_samples, threshold_uv, is_searched, np.inf
         ):
             self.n_spikes += 1
+            at = spike.sample_index - self.n_samples + N_BLOCK_SAMPLES
+            trough_uv = float(both_uv[at : at + N_TROUGH_SAMPLES, spike.channel].min())
             self._broadcaster.send_multipart(
                 spike_event(
                     self.settings.stream,
                     f"Electrode {spike.channel + 1}",
                     spike.sample_index,
                     self.settings.sample_rate_hz,
-                    -THRESHOLD_UV,
+                    -trough_uv,
                 )
             )
         self.n_samples += len(block_uv)

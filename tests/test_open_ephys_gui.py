@@ -110,6 +110,8 @@ def test_samples_arrive_whole_and_spikes_are_found(rigs: list[Rig]) -> None:
     theirs = rig.driver.read_spikes(LIMIT_S)
     assert theirs
     assert {s.electrode.split()[0] for s in theirs} == {"Electrode"}
+    depths_uv = [s.amplitudes_uv[0] for s in theirs]
+    assert 50 <= min(depths_uv) < max(depths_uv) < 400, "each spike's own depth"
     rig.driver.stop()
     assert rig.ask()["mode"] == "IDLE"
 
