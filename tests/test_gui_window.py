@@ -1,19 +1,24 @@
 """The operator's window on a scripted engine over a real socket: what it shows and what it asks."""
 
 import sys
+import threading
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from console_rig import feed_format, serving
 from gui_rig import ScriptedEngine, gate, open_window, recording, window_on
 from PyQt6.QtCore import Qt
-from PyQt6.QtWidgets import QLabel
+from PyQt6.QtWidgets import QLabel, QMessageBox
 from pytestqt.qtbot import QtBot
 
+from app.console.control import Caller
 from app.console.happenings import LogLine
 from app.console.live_feed import LiveFeed
 from app.gui.application import faults_shown
+from app.gui.drawing.threshold_request import ThresholdRequest
+from app.gui.theme import DARK, LIGHT
 
 LEFT = Qt.MouseButton.LeftButton
 
@@ -189,3 +194,91 @@ def test_every_panel_says_what_it_is(qtbot: QtBot, tmp_path: Path) -> None:
             assert texts[0] == title
             assert len(texts[1]) > 20, title
             assert head.toolTip()
+
+
+def test_a_busy_engine_is_waited_for_and_no_lease_is_renewed_meanwhile(
+    qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.gui.engine_link.STOP_CONFIRM_S", 0.3)
+    is_free = threading.Event()
+
+    class BusyEngine(ScriptedEngine):
+        def handle(self, caller: Caller, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+            if name == "stop":
+                is_free.wait(20.0)
+            return super().handle(caller, name, arguments)
+
+    engine = BusyEngine()
+    engine.shown["gate"] = gate("armed", who="Ada")
+    with window_on(qtbot, engine, tmp_path) as window:
+        qtbot.waitUntil(lambda: bool(engine.asked("renew")), timeout=5_000)
+        qtbot.mouseClick(window.top_bar.stop, LEFT)
+        qtbot.waitUntil(lambda: "NOT CONFIRMED" in window.faults.text.text(), timeout=5_000)
+        assert "hardware stop" in window.faults.text.text()
+        n_renewals = len(engine.asked("renew"))
+        is_free.set()
+        qtbot.waitUntil(lambda: "switched off" in window.said.text(), timeout=5_000)
+        names = [name for _, name, _ in engine.calls]
+        between = names[: names.index("stop")].count("renew")
+        assert between == n_renewals  # what came before the stop; none while it waited
+
+
+def test_a_threshold_is_asked_for_and_a_refusal_is_shown(qtbot: QtBot, tmp_path: Path) -> None:
+    engine = ScriptedEngine()
+    with window_on(qtbot, engine, tmp_path) as window:
+        scope = window.view.signals.scope
+        qtbot.waitUntil(window.view.docks["Traces"].isVisible, timeout=5_000)
+        scope.threshold_requested.emit(ThresholdRequest(2, n_sigma=4.5))
+        qtbot.waitUntil(lambda: bool(engine.asked("threshold")), timeout=5_000)
+        assert engine.asked("threshold") == [{"channel": "A-002", "sigma": 4.5, "microvolts": None}]
+        engine.refusals["threshold"] = "no such channel"
+        scope.threshold_requested.emit(ThresholdRequest(None, threshold_uv=40.0))
+        labels = scope.findChildren(QLabel)
+        qtbot.waitUntil(
+            lambda: any("no such channel" in label.text() for label in labels), timeout=5_000
+        )
+
+
+def test_control_held_by_another_is_taken_only_with_a_confirmation(
+    qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = ScriptedEngine()
+    engine.shown["control"] = {"number": 99, "name": "Bea", "since_ns": 1}
+    answers = [QMessageBox.StandardButton.No, QMessageBox.StandardButton.Yes]
+    monkeypatch.setattr(QMessageBox, "question", lambda *_: answers.pop(0))
+    with window_on(qtbot, engine, tmp_path) as window:
+        qtbot.waitUntil(lambda: "Bea" in window.top_bar.control.text(), timeout=5_000)
+        qtbot.mouseClick(window.top_bar.control, LEFT)
+        assert not engine.asked("take control")
+        qtbot.mouseClick(window.top_bar.control, LEFT)
+        qtbot.waitUntil(lambda: bool(engine.asked("take control")), timeout=5_000)
+        assert engine.asked("take control")[0]["is_confirmed"] is True
+
+
+def test_what_make_safe_achieved_is_said_per_instrument(qtbot: QtBot, tmp_path: Path) -> None:
+    engine = ScriptedEngine()
+    reports = [
+        {"instrument": "mea1", "state": "sent", "detail": ""},
+        {"instrument": "arc1", "state": "failed", "detail": "port gone"},
+    ]
+    engine.shown["safe_reports"] = reports
+    engine.shown["switched_off"] = {"why": "emergency stop by Ada", "time_ns": 1}
+    with window_on(qtbot, engine, tmp_path) as window:
+        safety = window.view.safety
+        qtbot.waitUntil(lambda: safety.safe_grid.count() == 6, timeout=5_000)
+        cells = [safety.safe_grid.itemAt(i).widget() for i in range(6)]
+        assert [(c.text(), c.property("tone")) for c in cells if c.property("tone")] == [
+            ("SENT", "warning"),
+            ("FAILED", "bad"),
+        ]
+
+
+def test_docks_and_theme_are_remembered(qtbot: QtBot, tmp_path: Path) -> None:
+    engine = ScriptedEngine()
+    with window_on(qtbot, engine, tmp_path) as window:
+        window.set_theme(LIGHT)
+        window.view.docks["Log"].setFloating(True)
+    with window_on(qtbot, engine, tmp_path) as window:
+        assert window.theme is LIGHT
+        qtbot.waitUntil(window.view.docks["Log"].isFloating, timeout=5_000)
+        window.set_theme(DARK)
