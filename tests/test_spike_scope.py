@@ -150,6 +150,24 @@ def test_only_snippets_of_the_selected_electrode_are_overlaid(scope):
     assert len(scope._old.getData()[0]) == 0
 
 
+def test_the_scale_fits_the_widest_spike_until_another_electrode_is_selected(scope, qtbot):
+    def reach_uv() -> float:
+        return float(scope.plot.getPlotItem().getViewBox().viewRange()[1][1])
+
+    assert reach_uv() == 100.0  # one and a half times a threshold of 40
+    scope.add_snippets(snippets([3] * 150))
+    scope.refresh()
+    assert reach_uv() == 200.0
+    scope.add_snippets(snippets([3] * 60))
+    scope.refresh()
+    assert reach_uv() == 200.0
+    scope.select_channel(4)
+    assert reach_uv() == 100.0
+    scope.scale_choice.setCurrentIndex(scope.scale_choice.findData(50.0))
+    scope._rescale()
+    assert reach_uv() == 50.0
+
+
 def test_snippets_are_not_joined_to_each_other():
     store = SnippetStore(n_max=4)
     store.add(np.ones((6, 5), np.float32), 2)

@@ -14,7 +14,7 @@ from app.gui.drawing.plot_colours import new_plot, paint_plot
 from app.gui.drawing.snippet_store import SnippetStore
 from app.gui.drawing.threshold_line import ThresholdLine
 from app.gui.drawing.threshold_request import ThresholdRequest, request_at
-from app.gui.drawing.trace_settings import SCALES_UV
+from app.gui.drawing.trace_settings import SCALES_UV, round_up_125
 
 N_SHOWN = (20, 50, 100, 200)
 N_SIGMA = (3.5, 4.0, 4.5, 5.0, 5.5, 6.0, 7.0, 8.0)
@@ -58,8 +58,11 @@ class SpikeScope(QWidget):
             [("set to ...", None), *((f"−{k:g} σ", k) for k in N_SIGMA)],
             "set the threshold to this multiple of the noise",
         )
-        self.scale_choice = self._combo([(f"±{s:g} µV", s) for s in SCALES_UV], "scale")
-        self.scale_choice.setCurrentIndex(SCALES_UV.index(100.0))
+        self.scale_choice = self._combo(
+            [("fits", None), *((f"±{s:g} µV", s) for s in SCALES_UV)],
+            "scale; fits: as wide as the widest spike and the threshold since the selection",
+        )
+        self._widest_uv = 0.0
         self.n_choice = self._combo([(f"{n} newest", n) for n in N_SHOWN], "snippets shown")
         self.n_choice.setCurrentIndex(N_SHOWN.index(50))
         self.audio = AudioMonitor()
@@ -118,6 +121,7 @@ class SpikeScope(QWidget):
             self._channel = channel
             self.audio.select_channel(channel)
             self._store.clear()
+            self._widest_uv = 0.0
             self._forget_asked("")
         self._redraw()
 
@@ -131,6 +135,8 @@ class SpikeScope(QWidget):
     def set_states(self, states: ChannelStates) -> None:
         """Show the thresholds that the engine has."""
         self._states = states
+        if not self._store.n_total:
+            self._rescale()  # there is only the threshold to go by
         if self._asked is not None and self._asked.is_met(self.threshold_uv, self.sigma_uv):
             self._forget_asked("")
         self._show_threshold()
@@ -181,6 +187,12 @@ class SpikeScope(QWidget):
 
     def _rescale(self) -> None:
         scale_uv = self.scale_choice.currentData()
+        if scale_uv is None:
+            _, y, _ = self._store.as_curve(self.n_choice.currentData(), 1.0)
+            threshold_uv = np.nan_to_num(self.threshold_uv, nan=0.0)
+            widest_uv = max(float(np.abs(y).max(initial=0.0)), 1.5 * float(threshold_uv))
+            self._widest_uv = max(self._widest_uv, widest_uv)  # it never jumps back by itself
+            scale_uv = round_up_125(self._widest_uv)
         self.plot.setYRange(-scale_uv, scale_uv, padding=0)
 
     # The threshold
