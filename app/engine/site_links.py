@@ -89,6 +89,11 @@ class SiteLinks:
         return None if self.bridge is None else self.bridge.listen_port
 
     @property
+    def n_strangers(self) -> int:
+        """Get how many connections proved no pinned key."""
+        return 0 if self.bridge is None else self.bridge.n_strangers
+
+    @property
     def n_unusable_psps(self) -> int:
         """Get how many PSPs named a synapse, neuron or weight that cannot be."""
         return self._reception.n_unusable

@@ -64,6 +64,7 @@ def engine_status(engine: Engine, parts: EngineParts) -> dict[str, Any]:
         "protocol": engine.protocol.status if engine.protocol else None,
         "amplifier": acquisition.status if acquisition else None,
         "chip_spikes": sum(reader.n_spikes for reader in parts.chip_readers),
+        "n_strangers": parts.links.n_strangers,
         "n_unusable_psps": parts.links.n_unusable_psps,
         "console": _console(engine, parts),
         "devices_waiting": sum(worker.n_waiting for worker in parts.devices),
