@@ -1,10 +1,10 @@
 """Reading a whole ArC ONE, and one write-read cycle: our driver beside the vendor's own client.
 
 Both talk to the same simulated board on a pseudo-terminal, in turn, with the same 30 read cycles;
-the vendor's client (libarc1) lives in an environment of its own. The board answers as fast as it
-is told to here, so that what is compared is the client. The vendor's window waits 10 ms between
-the groups of a module; our driver waits only where `line_pacing_s` says so, which a real board
-needs (1 ms by default).
+the vendor's client (libarc1) lives in an environment of its own. A reading takes the board 1.05 ms,
+so both wait for it most of the time. The vendor's window waits 10 ms between the groups of a
+module; our driver waits only where `line_pacing_s` says so, which a real board needs (1 ms by
+default).
 """
 
 import json
@@ -26,7 +26,6 @@ ROOT = Path(__file__).parent.parent
 VENDOR_PYTHON = ROOT / ".venv-libarc1" / "bin" / "python"
 VENDOR_SCRIPT = ROOT / "tests" / "vendor" / "time_libarc1.py"
 N_READ_CYCLES = 30
-FAST_BOARD = ("--read-overhead-s", "0", "--read-cycle-s", "0")
 FIXED_SLEEP_S = 10e-3
 LIMIT_S = 60
 
@@ -94,11 +93,11 @@ def main() -> int:
     given = parser.parse_args()
     if not VENDOR_PYTHON.exists():
         parser.error(f"no {VENDOR_PYTHON}: `./run tests` installs the vendor's client")
-    n_rounds, n_all, n_cycles = (3, 3, 50) if given.quick else (6, 5, 100)
+    n_rounds, n_all, n_cycles = (3, 2, 50) if given.quick else (6, 4, 100)
     kinds = ("libarc1", "driver", "driver, 1 ms per line")
     taken = {kind: {"read_all_s": [], "cycle_s": []} for kind in kinds}
     verified_s: list[float] = []
-    with board(*FAST_BOARD, "--noise", "off") as pty:
+    with board("--noise", "off") as pty:
         for _ in range(n_rounds):
             for kind, found in (
                 ("libarc1", time_vendor(pty, n_all, n_cycles)),

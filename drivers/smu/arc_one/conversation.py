@@ -10,6 +10,10 @@ READ_SIZE = 4096
 MAX_DISCARD_BYTES = 65_536
 """A board that still sends after this many bytes will not stop by itself."""
 MAX_LINE_BYTES = 64
+GATHERED_BYTES = 256
+GATHER_S = 2e-3
+"""While more than that is to come it is gathered for so long: a wake-up for each value of an array
+costs more than the waiting."""
 POLL_S = 0.05
 """How long an answer is waited for before it is asked whether anybody still wants it."""
 
@@ -77,6 +81,8 @@ class Conversation:
             chunk = self._transport.read(READ_SIZE, min(POLL_S, self._left_s(deadline_ns)))
             data += chunk
             is_short = len(data) < n_bytes
+            if n_bytes - len(data) > GATHERED_BYTES:
+                self._sleep(GATHER_S)
             if is_short and (should_stop() or not (chunk or self._left_s(deadline_ns) > 0)):
                 self.n_bytes_discarded += len(data)
                 raise InstrumentTimeoutError(

@@ -177,10 +177,10 @@ class Unit:
 
     def lose_step(self, what: str, fault: str) -> None:
         """Note that nothing the instrument says can be believed before it was opened anew."""
-        if self.state is not BenchState.OUT_OF_STEP:
-            log.warning("%s: out of step after %s: %s", self._name, what, fault)
         self.state = BenchState.OUT_OF_STEP
-        self._fault = f"{what}: {fault}"
+        known, self._fault = self._fault, f"{what}: {fault}"
+        if self._fault != known:  # an instrument that stays away is said once
+            log.warning("%s: out of step after %s", self._name, self._fault)
 
     def _attach(self) -> None:
         self.disconnect(BenchState.CLOSED)
