@@ -408,6 +408,17 @@ def test_a_permit_that_was_refused_once_gets_no_second_try(changes, instrument, 
         permit.spend("chip")
 
 
+def test_a_spent_permit_can_be_looked_at_again():
+    """For a delivery of several messages: nothing moves if the Gate trips between them."""
+    rig = armed_rig()
+    permit = rig.ask(DriveNeuron(7, 1))
+    permit.spend("chip")
+    permit.refuse_if_tripped("chip")
+    rig.gate.trip("test", rig.now_ns)
+    with pytest.raises(SafetyLimitError, match="tripped"):
+        permit.refuse_if_tripped("chip")
+
+
 @pytest.mark.parametrize("end", ["disarm", "trip", "emergency_stop"])
 def test_a_young_permit_dies_with_its_arming(end):
     rig = armed_rig()

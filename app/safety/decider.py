@@ -12,6 +12,7 @@ from typing import Protocol
 
 from app.core.spikes import Provenance
 from app.safety.audit import AuditChain, AuditKind, AuditRow
+from app.safety.causes import refuse_age, refuse_link, refuse_provenance
 from app.safety.chip_limits import ChipJudge
 from app.safety.device_limits import DeviceArrayJudge
 from app.safety.dose import Dose
@@ -27,7 +28,7 @@ from app.safety.inputs import (
     Unfreeze,
     read_request,
 )
-from app.safety.leases import Lease, link_lease
+from app.safety.leases import Lease
 from app.safety.profiles import (
     ActuatorProfile,
     ChipProfile,
@@ -36,9 +37,7 @@ from app.safety.profiles import (
     check_profile,
     limits_in_force,
 )
-from app.safety.quantity import amount
 from app.safety.requests import (
-    CauseKind,
     Refusal,
     RefusalReason,
     Request,
@@ -268,9 +267,9 @@ class Decider:
         judge = self._judges[instrument]
         return (
             judge.refuse_target(request.action)
-            or self._refuse_provenance(judge, request)
-            or self._refuse_link(request)
-            or _refuse_age(request, now_ns)
+            or refuse_provenance(request, refuses_simulated=judge.refuses_simulated)
+            or refuse_link(request, self.arming)
+            or refuse_age(request, now_ns)
             or judge.refuse(
                 request.action,
                 is_spike_caused=is_spike_caused(request.cause, self.site),
@@ -297,33 +296,6 @@ class Decider:
             RefusalReason.UNKNOWN_INSTRUMENT,
             f"{instrument}: no such instrument, allowed are {sorted(self._judges)}; "
             "correct the name",
-        )
-
-    def _refuse_provenance(self, judge: ActuatorJudge, request: Request) -> Refusal | None:
-        cause = request.cause
-        if cause.provenance is Provenance.LIVE or not judge.refuses_simulated:
-            return None
-        return Refusal(
-            RefusalReason.PROVENANCE,
-            f"{request.instrument}: a live culture, and the cause from {cause.site} is "
-            f"{cause.provenance}, allowed are live causes only; set accepts_simulated in the "
-            "site file if simulated spikes may drive this culture",
-        )
-
-    def _refuse_link(self, request: Request) -> Refusal | None:
-        site = request.cause.site
-        if site == self.site or link_lease(site) in self.arming.fresh:
-            return None
-        lease = self.arming.leases.get(link_lease(site))
-        allowed = (
-            f"a link renewed within the last {amount(lease.limit_ns / 1e9, 's')}"
-            if lease is not None
-            else "sites with a link"
-        )
-        return Refusal(
-            RefusalReason.LINK_STALE,
-            f"{request.instrument}: the link to {site} is stale, allowed {allowed}; "
-            "look at the link",
         )
 
     def _request_row(
@@ -381,29 +353,6 @@ class Decider:
             chain="",
         )
         return Decision(row=self.chain.link(row))
-
-
-def _refuse_age(request: Request, now_ns: int) -> Refusal | None:
-    waited_ns = now_ns - request.made_ns
-    deadline_ns = request.deadline_ns
-    if deadline_ns is None:
-        if request.cause.kind is not CauseKind.PSP:
-            return None
-        found, allowed = "a PSP without a deadline", "with its synapse's deadline"
-    elif request.age_bound_ns is None:
-        found, allowed = "age not known", f"up to {amount(deadline_ns / 1e9, 's')}"
-    elif not (min(request.age_bound_ns, waited_ns) >= 0):
-        found, allowed = "an age or a waiting time below 0", "times that have been"
-    elif not (request.age_bound_ns + waited_ns <= deadline_ns):
-        found = f"up to {amount((request.age_bound_ns + waited_ns) / 1e9, 's')} old"
-        allowed = f"up to {amount(deadline_ns / 1e9, 's')}"
-    else:
-        return None
-    return Refusal(
-        RefusalReason.LATE,
-        f"{request.instrument}, cause from {request.cause.site}: {found}, allowed {allowed}; "
-        "look at the link's delay or raise the synapse's deadline",
-    )
 
 
 def _describe_cause(made: RequestMade) -> str:

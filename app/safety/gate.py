@@ -2,14 +2,14 @@
 
 import math
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from app.core.clock import ClockNs
-from app.safety.audit import AuditRow, DeliveryOutcome
+from app.safety.audit import DeliveryOutcome
 from app.safety.decider import Decider, Decision
 from app.safety.device_limits import LOWER, RAISE
-from app.safety.dose import Dose
 from app.safety.electrode import femto
+from app.safety.gate_seams import OnAudit, OnDose, OnInput, OnTrip, StopLatch
 from app.safety.inputs import (
     AcknowledgeTrip,
     Arm,
@@ -42,28 +42,6 @@ from app.safety.snapshot import GateSnapshot, take_snapshot
 from app.safety.state import GateState
 from drivers.permit import PERMIT_LIFE_NS, Permit
 from drivers.smu.protocol import DeviceAddress
-
-OnAudit = Callable[[AuditRow], None]
-"""Called under the Gate's lock, before the verdict is returned; hands over and returns at once."""
-OnInput = Callable[[str, dict[str, object], int], None]
-"""Called under the lock with kind, body and time of each input, before it is decided upon."""
-OnDose = Callable[[int, int, tuple[Dose, ...]], None]
-"""Called under the lock, before `OnAudit`, with number and time of a permit and what it gives."""
-OnTrip = Callable[[str], None]
-"""Called under the lock with the reason when the Gate trips; hands over and returns at once."""
-
-
-class StopLatch:
-    """One arming's end, as the permits of that arming see it. Never undone."""
-
-    __slots__ = ("is_stopped",)
-
-    def __init__(self) -> None:
-        self.is_stopped = False
-
-    def read(self) -> bool:
-        """Say whether the arming has ended; a plain attribute read, without a lock."""
-        return self.is_stopped
 
 
 class Gate:
@@ -292,8 +270,8 @@ class Gate:
         is_early = self._decider.arming.state is GateState.BOOT
         if not (is_known and is_early and n_pulses >= 0 and 0 <= charge_c < math.inf):
             raise ValueError(
-                f"{instrument}, {target}: {n_pulses} pulses and {charge_c:g} C of an earlier "
-                "session, allowed are positive amounts for a known instrument before boot is done"
+                f"{instrument}, {target}: {n_pulses} pulses, {charge_c:g} C of an earlier session, "
+                "allowed are amounts from 0 for a known instrument before the boot is done"
             )
         event = PastDose(
             instrument=text(instrument),
