@@ -59,8 +59,11 @@ def receive(folder: Path) -> None:
     delays: dict[str, list[int]] = {leg: [] for leg in LEGS}
 
     def take(event: LinkEvent) -> None:
-        if isinstance(event, SpikesReceived) and len(event.batch.records):
-            delays["tls"].append(monotonic_ns() - event.batch.complete_until_ns)
+        if isinstance(event, SpikesReceived):
+            if len(event.batch.records):
+                delays["tls"].append(monotonic_ns() - event.batch.complete_until_ns)
+            # A site that never says so is sent no more: it seems unable to keep what it gets.
+            far.recorded(event.site, event.session, event.seq)
 
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
