@@ -155,3 +155,13 @@ def test_what_the_site_file_says_goes_into_the_recording() -> None:
                 Site,
                 "padova.toml",
             )
+
+
+@pytest.mark.parametrize(
+    "table", ["spikes", "psps", "audit", "device_reads", "device_pulses", "withheld_psps"]
+)
+def test_any_minute_of_a_large_table_is_found_by_its_index(session: Path, table: str) -> None:
+    with recording.open(session) as opened:
+        text = f"EXPLAIN QUERY PLAN SELECT * FROM {table} WHERE time_ns >= 1 AND time_ns < 2"
+        plan = " ".join(row[-1] for row in opened.query(text))
+    assert f"USING INDEX {table}_by_time" in plan

@@ -91,6 +91,7 @@ class RawRecording:
         # A disk may keep the new name and lose what had not been waited for.
         self._sync_unless_damaged()
         self.patch_headers()
+        self._sync_unless_damaged()
         # Back to back: between the two a reader would see a recording without a description.
         self._files.rename(self._draft, self.folder)
         self._files.rename(self.folder / _OEBIN_DRAFT, self.folder / "structure.oebin")
