@@ -5,6 +5,7 @@ before anything is mapped: NumPy itself would ask for the memory first.
 """
 
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +34,10 @@ def map_whole_numbers(path: Path) -> npt.NDArray[np.int64]:
             if version == (1, 0)
             else np.lib.format.read_array_header_2_0
         )
-        shape, _, dtype = read(file, max_header_size=MAX_HEADER_CHARACTERS)
+        try:
+            shape, _, dtype = read(file, max_header_size=MAX_HEADER_CHARACTERS)
+        except (SyntaxError, TokenError) as exc:  # NumPy parses the header as Python
+            raise ValueError(f"{path}: header is damaged: {exc}") from exc
         offset = file.tell()
         n_bytes = path.stat().st_size
     if dtype.hasobject or dtype.kind not in "iu" or len(shape) != 1:
