@@ -10,7 +10,6 @@ from mocks.smu_output import Output
 LINE_FREQUENCY_HZ = 50.0
 MEASURE_OVERHEAD_S = 0.5e-3
 _N_ERRORS = 10
-OVERFLOW = 9.9e37
 NOT_A_NUMBER = 9.91e37
 
 

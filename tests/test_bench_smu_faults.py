@@ -175,7 +175,7 @@ def test_there_are_enough_kinds():
 def test_every_kind_of_trouble_at_every_exchange(unit):
     n = n_exchanges(unit)
     assert n > 15
-    n_struck = 0
+    n_struck = n_discarded = 0
     for i, kind in enumerate(KINDS):
         for at in range(1 + i % STRIDE, n + 1, STRIDE):
             rig = FaultyRig(unit, kind, at)
@@ -185,7 +185,9 @@ def test_every_kind_of_trouble_at_every_exchange(unit):
             assert not rig.wire.instrument.output.is_on, (kind, at)
             assert rig.wire.instrument.output.level_v == 0
             assert not rig.wire.crossbar.damaged
+            n_discarded += rig.driver.counters.n_lines_discarded
             n_struck += rig.driver.counters.n_resyncs > 0 or rig.wire.n_opened > 1
+    assert n_discarded > n  # what was not believed is counted
     assert n_struck > len(KINDS) * n / STRIDE / 2
 
 

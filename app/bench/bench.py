@@ -161,7 +161,7 @@ class Bench:
             raise NoReadingError(f"{name}: no believable reading: {exc}") from exc
         self._seams.on_reading(reading, tag)
         self._note(name, reading)
-        self.keep(self._reading_point(name, tag, reading))
+        self.keep(_point_of(reading, name, tag))
         return reading.resistance_ohm
 
     def apply(
@@ -307,9 +307,6 @@ class Bench:
 
     def _note_record(self, record: DeviceRecord, reading: Reading) -> None:
         self.array.note_reading(record, reading.resistance_ohm, reading.read_voltage_v)
-
-    def _reading_point(self, name: str, tag: str, reading: Reading) -> Point:
-        return _point_of(reading, name, tag)
 
     def _pulse_point(self, name: str, tag: str, write: Write) -> Point:
         outcome = write.outcome

@@ -1,6 +1,7 @@
 """What `spikebridge bench` does: one procedure, its data as CSV, its figure, one sentence each."""
 
 import argparse
+import datetime as dt
 import json
 import math
 import signal
@@ -283,13 +284,14 @@ def _fit(arguments: argparse.Namespace) -> int:
 def _show_array(arguments: argparse.Namespace) -> int:
     site = load_site(arguments.site_file)
     view = ArrayView(array_file(arguments.site_file, site, is_mock=arguments.mock))
+    now = dt.datetime.now(dt.UTC)
     for d in view:
         frozen = "; ".join(f"frozen {word}: {why}" for word, why in d.frozen.items())
         budget = "" if d.budget_pulses is None else f" of {d.budget_pulses}"
         origin = " ".join(part for part in (d.wafer, d.die) if part)
         _say(
             f"{d.instrument} {d.name} ({d.wordline}, {d.bitline}) {origin} {d.state}: "
-            f"{_ohm(d.resistance_ohm)} at {d.read_utc}, {d.n_pulses}{budget} pulses, "
+            f"{_ohm(d.resistance_ohm)}, read {_age(d.age_s(now))}, {d.n_pulses}{budget} pulses, "
             f"{len(d.formings)} formings {frozen}".rstrip()
         )
     return ExitCode.OK
@@ -331,6 +333,15 @@ def _ohms(ohms: list[float]) -> str:
 
 def _ohm(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.1f} ohm"
+
+
+def _age(age_s: float | None) -> str:
+    if age_s is None:
+        return "never"
+    for unit_s, word in ((86400.0, "days"), (3600.0, "h"), (60.0, "min")):
+        if age_s >= 2 * unit_s:
+            return f"{age_s / unit_s:.1f} {word} ago"
+    return f"{age_s:.0f} s ago"
 
 
 def _say(text: str) -> None:

@@ -21,5 +21,7 @@ class BenchCounters:
     n_refused: int = 0
     """Messages that the instrument answered with errors."""
     n_disagreed: int = 0
+    n_lines_discarded: int = 0
+    """Lines that belong to no believed answer, up to the last time the port was closed."""
     n_resyncs: int = 0
     n_failed_resyncs: int = 0

@@ -97,6 +97,7 @@ class Unit:
         """Close the port, if it is open, and take this state; never raises."""
         talk, self._talk = self._talk, None
         if talk is not None:
+            self.count(n_lines_discarded=talk.n_lines_discarded)
             talk.close()
         self.state = state
 
