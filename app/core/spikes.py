@@ -19,7 +19,7 @@ SPIKE_RECORD = np.dtype(
         ("amplitude_uv", "<f4"),  # nan: the source has no amplitude
         ("age_bound_us", "<u4"),  # upper bound of its age when the batch was made
         ("kind", "u1"),
-        ("flags", "u1"),
+        ("flags", "u1"),  # `detector_results.DetectionFlag`
         ("reserved", "<u2"),
     ]
 )

@@ -1,8 +1,10 @@
 """Where the events of this site's own neurons go: the record, the synapses here, other sites."""
 
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 
 from app.config.experiment import Experiment
+from app.core.detector_results import DetectionFlag
 from app.core.router import Route, StreamRouter
 from app.core.spikes import Provenance, SpikeBatch
 from app.engine.ledger import Ledger
@@ -58,8 +60,11 @@ class OwnStream:
         self._router = StreamRouter(routes_of(experiment, self.neurons, {site, *may_receive}))
 
     def take(self, batch: SpikeBatch) -> None:
-        """Hand to each site, ours too, what its synapses need of a batch, then record it."""
-        for site, part in self._router.split(batch).items():
+        """Hand to each site, ours too, what its synapses need of a batch, then record it.
+
+        What detection vetoed as an artefact is recorded and moves nothing.
+        """
+        for site, part in self._router.split(_without_artefacts(batch)).items():
             if site == self.site:
                 self._submit(self._arrival(part))
             else:
@@ -76,3 +81,10 @@ class OwnStream:
             complete_until_ns=batch.complete_until_ns,
             received_ns=batch.made_ns,
         )
+
+
+def _without_artefacts(batch: SpikeBatch) -> SpikeBatch:
+    is_artefact = (batch.records["flags"] & DetectionFlag.ARTEFACT) != 0
+    if not is_artefact.any():
+        return batch
+    return replace(batch, records=batch.records[~is_artefact])
