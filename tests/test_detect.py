@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib.image
 import numpy as np
 import pytest
 from recordings import (
@@ -20,7 +21,7 @@ from recordings import (
 )
 
 from app.cli import main
-from app.detect import results
+from app.detect import figure, results
 from app.exit_codes import ExitCode
 
 RAW = ["--raw", "--rate", str(RATE_HZ), "--n-channels", "4", "--uv-per-bit", str(STEP_UV)]
@@ -29,6 +30,20 @@ RAW = ["--raw", "--rate", str(RATE_HZ), "--n-channels", "4", "--uv-per-bit", str
 @pytest.fixture(scope="module")
 def truth() -> Truth:
     return spiking()
+
+
+@pytest.fixture(autouse=True)
+def _figures_only_where_looked_at(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Drawing takes longer than everything else."""
+    if "is_drawn" not in request.fixturenames:
+        monkeypatch.setattr(figure, "draw_figure", lambda *_args: None)
+
+
+@pytest.fixture
+def is_drawn() -> bool:
+    return True
 
 
 def run(recording: Path, out: Path, *arguments: str) -> dict[str, object]:
@@ -66,7 +81,19 @@ def test_every_input_gives_the_spikes_that_are_in_it(
     assert summary["n_spikes"] == 80
     assert summary["n_channels"] == 4
     assert_found(out, truth, ["CH1", "CH2", "CH3", "CH4"])
-    assert (out / "summary.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.mark.parametrize("with_map", [False, True])
+def test_the_figure_is_drawn(with_map: bool, tmp_path: Path, is_drawn: bool) -> None:
+    truth = spiking(n_channels=6)
+    truth.samples[:, 4] = 7
+    recording = write_open_ephys(tmp_path / "session", truth.samples)
+    probe = write_probe(tmp_path / "map.json", 4, [0, 1, 4, 5])
+    arguments = ["--bad-channels", "CH2"] + (["--probe", str(probe)] if with_map else [])
+    run(recording, tmp_path / "out", *arguments)
+    image = matplotlib.image.imread(tmp_path / "out" / "summary.png")
+    assert image.shape[0] > 500
+    assert len(np.unique(image[:, :, 0])) > 50, "more than a frame"
 
 
 def test_spikeinterface_reads_the_sorting_in_one_line(truth: Truth, tmp_path: Path) -> None:
