@@ -117,7 +117,8 @@ class FrameDecoder:
             self._is_broken = True
             self._buffer.clear()
             raise
-        self._buffer[:] = data[start:]
+        if start < n_bytes or self._buffer:
+            self._buffer[:] = data[start:]
         return frames
 
 
