@@ -3,11 +3,19 @@
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 from app.recording.errors import RecordingError
 from app.recording.rows import Entry, PspRow, PspRows, Row, SpikeRow, SpikeRows
 from app.recording.schema import INSERTS, create_tables
+
+ROWS_PER_STATEMENT = 50
+"""A statement for so many rows takes 0.8 us a row, `executemany` 1.4 us (measured)."""
+_MANY = {
+    row_type: insert + f", ({', '.join('?' * len(row_type._fields))})" * (ROWS_PER_STATEMENT - 1)
+    for row_type, insert in INSERTS.items()
+}
 
 Connect = Callable[[Path], sqlite3.Connection]
 """Opens the database; a test gives one that fails."""
@@ -117,7 +125,11 @@ class EventStore:
         if not self._connection.in_transaction:
             self._connection.execute("BEGIN IMMEDIATE")
         for row_type, rows in _by_table(entries).items():
-            self._connection.executemany(INSERTS[row_type], rows)
+            n_whole = len(rows) - len(rows) % ROWS_PER_STATEMENT
+            for first in range(0, n_whole, ROWS_PER_STATEMENT):
+                values = chain.from_iterable(rows[first : first + ROWS_PER_STATEMENT])
+                self._connection.execute(_MANY[row_type], tuple(values))
+            self._connection.executemany(INSERTS[row_type], rows[n_whole:])
 
     def _make_room_for(self, exc: Exception) -> None:
         self._roll_back()
