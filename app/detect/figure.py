@@ -103,7 +103,7 @@ def _draw_map(
             is_light = hz > 0.6 * rate_hz.max()
             ax.annotate(name, place, ha="center", va="center", fontsize=6,
                         color="black" if is_light else "white")  # fmt: skip
-    ax.set_aspect("equal")
+    ax.set_aspect("equal", adjustable="datalim")
     ax.margins(0.12)
     ax.figure.colorbar(shown, ax=ax, label="spikes per second", shrink=0.8)
 
@@ -144,7 +144,7 @@ def _draw_noise(ax: Axes, recording: Recording, found: Found) -> None:
             ax.plot(channel[which], heights, "x", color=colour, label=label)
     ax.set_ylim(0, 1.2 * max(1.0, float(np.nanmax(status.sigma_uv, initial=0.0))))
     ax.set_xlabel("channel, in order")
-    ax.set_ylabel("noise at the end: median(|x|) / 0.6745 (µV)")
+    ax.set_ylabel("noise at the end (µV)")
     ax.legend(fontsize=8)
 
 
