@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from app.recording.errors import RecordingError
 from app.recording.files import Files
 
 WARN_AT_S = (1800.0, 600.0)
@@ -23,6 +24,18 @@ class DiskRoom:
         left_s = self._files.free_bytes(self._folder) / bytes_per_s
         self.seconds_left = left_s
         return left_s
+
+    def must_hold(self, planned_s: float, bytes_per_s: float, who: str) -> None:
+        """Raise `RecordingError` unless there is room for `planned_s` and 10 % more."""
+        try:
+            left_s = self.measure(bytes_per_s)
+        except OSError as exc:
+            raise RecordingError(f"{who}: {self._folder}: {exc}") from exc
+        if not left_s > 1.1 * planned_s:
+            raise RecordingError(
+                f"{who}: the disk of {self._folder} has room for {left_s:.0f} s, "
+                f"{planned_s:.0f} s and 10 % more are planned; make room"
+            )
 
     def begin(self) -> None:
         """Forget what was warned of: a new recording begins."""

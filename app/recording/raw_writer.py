@@ -102,15 +102,7 @@ class RawWriter(Worker):
         with self._door:
             if self._state in (RawState.STARTING, RawState.RECORDING):
                 raise RecordingError(f"{self.name}: already recording, or not yet closed")
-            try:
-                left_s = self._room.measure(layout.bytes_per_s)
-            except OSError as exc:
-                raise RecordingError(f"{self.name}: {self.node_folder.parent}: {exc}") from exc
-            if not left_s > 1.1 * planned_s:
-                raise RecordingError(
-                    f"{self.name}: the disk of {self.node_folder.parent} has room for "
-                    f"{left_s:.0f} s, {planned_s:.0f} s and 10 % more are planned; make room"
-                )
+            self._room.must_hold(planned_s, layout.bytes_per_s, self.name)
             self._layout = layout
             self._failure = ""
             self._room.begin()
