@@ -18,6 +18,8 @@ from app.recording.rows import (
 )
 
 _Level = Literal["info", "warning", "error"]
+_GATE_STATES = ("STARTING", "DISARMED", "ARMED", "TRIPPED")
+"""By the code that heartbeats carry (`app.engine.site_links.GATE_STATE_CODE`)."""
 _CALM_LINK_EVENTS = frozenset({"up", "hello", "greeting", "gate"})
 
 
@@ -64,6 +66,17 @@ def _line_of(row: Row) -> LogLine | None:
     return LogLine(time_ns=time_ns, level=level, source=source, text=text)
 
 
+def _link_words(row: LinkRow) -> str:
+    """Return what happened to a link as a person says it."""
+    if row.event == "gate":
+        code = row.detail.partition(",")[0]
+        state = _GATE_STATES[int(code)] if code in "0123" and code else code
+        return f"its site is {state}"
+    if row.event == "hello":
+        return "introduced itself"
+    return f"{row.event}: {row.detail}" if row.detail else row.event
+
+
 def _said(row: Row) -> tuple[int, _Level, str, str] | None:
     """Return (time, level, source, text)."""
     said: tuple[int, _Level, str, str] | None = None
@@ -76,8 +89,7 @@ def _said(row: Row) -> tuple[int, _Level, str, str] | None:
             said = row.time_ns, "info", row.who, row.text
         case LinkRow():
             level = "info" if row.event in _CALM_LINK_EVENTS else "warning"
-            detail = f": {row.detail}" if row.detail else ""
-            said = row.time_ns, level, f"link {row.site}", f"{row.event}{detail}"
+            said = row.time_ns, level, f"link {row.site}", _link_words(row)
         case GapRow():
             n = "an unknown number of" if row.n_lost < 0 else str(row.n_lost)
             text = f"{n} samples lost before sample {row.sample_index}"

@@ -265,7 +265,7 @@ class MainWindow(QMainWindow):
         """Ask what becomes of the engine, remember the layout, detach."""
         if event is None:
             return
-        is_armed = any(link.status.get("gate", {}).get("state") == "armed" for link in self.links)
+        is_armed = any(_is_armed_by_a_person(link) for link in self.links)
         if self._must_ask and (self._is_own_engine or is_armed):
             self.after_closing = self._ask(self, is_armed)
             if self.after_closing is AfterClosing.STAY:
@@ -281,3 +281,9 @@ class MainWindow(QMainWindow):
             link.close()
         self.help_sheet.close()
         event.accept()
+
+
+def _is_armed_by_a_person(link: EngineLink) -> bool:
+    """Say whether an arming lives by a window; a program's does not."""
+    gate = link.status.get("gate", {})
+    return gate.get("state") == "armed" and not gate.get("is_by_program")

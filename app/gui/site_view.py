@@ -158,6 +158,8 @@ class SiteView(QMainWindow):
             has_amplifier = bool(arrival.channel_names)
             for widget in self.signals.amplifier_widgets:
                 self.docks[widget.windowTitle()].setVisible(has_amplifier)
+            if not has_amplifier:
+                self.docks[self.synapses.title].raise_()
         self.signals.take(arrival)
         for panel in self.panels:
             panel.take(arrival)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from PyQt6.QtCore import QAbstractTableModel, QModelIndex, QSortFilterProxyModel, Qt
-from PyQt6.QtGui import QColor
+from PyQt6.QtGui import QColor, QShowEvent
 from PyQt6.QtWidgets import QHBoxLayout, QHeaderView, QLineEdit, QTableView
 
 from app.console.feed import Missed
@@ -201,6 +201,11 @@ class LogPanel(Panel):
             self.say("error", "this window", reason)
         else:
             self.say("info", "this window", f"waiting for the engine: {reason}")
+
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Begin with the newest line: while hidden, a table does not follow."""
+        super().showEvent(event)
+        self.table.scrollToBottom()
 
     def _refilter(self) -> None:
         self.shown.set_filter(self.search.text(), LEVELS[self.level.currentText()])
