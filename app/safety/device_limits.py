@@ -150,7 +150,7 @@ class DeviceArrayJudge:
     def _no_forming_arm(
         self, who: str, address: DeviceAddress, now_ns: int, *, is_spike_caused: bool
     ) -> Refusal | None:
-        # A form of its own: no reading and no window binds, the device has no state yet.
+        # No reading and no window binds: a device that was never formed has no state yet.
         arm = self.forming
         if is_spike_caused:
             found = "a forming pulse that a spike or another site asks for"
