@@ -92,6 +92,8 @@ def test_curve_then_program_then_the_array_view(
     assert int(n_counted) >= n_pulses  # both sessions count, and permits that came too late
     audited = 0
     for session in (site.parent / "sessions").iterdir():
+        assert main(["replay", str(session)]) == 0  # every verdict comes again
+    for session in (site.parent / "sessions").iterdir():
         connection = sqlite3.connect(session / "events.sqlite")
         columns = ", ".join(AuditRow.__slots__)
         rows_of = connection.execute(f"SELECT {columns} FROM audit ORDER BY rowid").fetchall()

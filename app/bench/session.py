@@ -25,7 +25,7 @@ from app.bench.array_view import ArrayView
 from app.bench.bench import Bench, BenchSeams
 from app.bench.errors import BenchError
 from app.bench.points import Point, Progress
-from app.config.load import ConfigError, read_bounded
+from app.config.load import ConfigError, as_toml, load_site
 from app.config.paths import history_file, session_root
 from app.config.site import Site, Smu
 from app.core.clock import clock_identity, monotonic_ns, utc_anchor
@@ -37,7 +37,7 @@ from app.instruments import profiles_of, provenance_of
 from app.mock_rig import MockRig, with_addresses
 from app.recording.event_log import EventLog
 from app.recording.history import DoseHistory, PastDose
-from app.recording.session import Session, create_session
+from app.recording.session import BENCH_POINTS_NAME, Session, create_session
 from app.recording.software import software_versions
 from app.run_folder import RigLock, RunFolder
 from app.safety.gate import Gate
@@ -49,7 +49,6 @@ from drivers.smu.protocol import DeviceAddress, Reading, SourceMeasureUnit
 
 log = logging.getLogger(__name__)
 
-POINTS_NAME = "bench-points.jsonl"
 ARMED_S = 8 * 3600.0
 FORMING_S = 600.0
 JOIN_LIMIT_S = 10.0
@@ -133,7 +132,9 @@ def open_session(
         driver = make_smu(chosen)
         stack.callback(driver.close)
         _boot(driver)
-        opening = _Opening(site_file, site, signed, chosen, is_mock)
+        opening = _Opening(
+            site_file, site, signed, chosen, _only(load_site(site_file), chosen.name), is_mock
+        )
         yield opening.compose(stack, driver, who, reason, confirm, on_progress)
 
 
@@ -164,6 +165,8 @@ class _Opening:
     site: Site
     signed: SignedSite
     smu: Smu
+    configured: Site
+    """As in the file, with this instrument alone: what the Gate's limits are read from."""
     is_mock: bool
 
     def compose(
@@ -194,7 +197,7 @@ class _Opening:
         stack.callback(lambda: gate.disarm(who, "the bench ends", monotonic_ns()))
         stack.callback(driver.make_safe)
         points = stack.enter_context(
-            (session.folder / POINTS_NAME).open("w", encoding="utf-8", buffering=1)
+            (session.folder / BENCH_POINTS_NAME).open("w", encoding="utf-8", buffering=1)
         )
         array = ArrayView(array_file(self.site_file, self.site, is_mock=self.is_mock))
         stack.callback(array.save)
@@ -230,7 +233,7 @@ class _Opening:
             session_root(self.site_file, self.site),
             site=self.site.site,
             session=secrets.token_hex(16),
-            config=read_bounded(self.site_file),
+            config=as_toml(self.configured),
             experiment=b"",
             experiment_sha256="",
             software=software_versions(),

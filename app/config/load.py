@@ -31,6 +31,20 @@ def load_experiment(path: Path) -> Experiment:
     return parse(read_bounded(path), Experiment, str(path))
 
 
+def as_toml(content: msgspec.Struct) -> bytes:
+    """Return a configuration as a file's bytes, defaults filled in."""
+    return msgspec.toml.encode(_without_none(msgspec.to_builtins(content)))
+
+
+def _without_none(node: Any) -> Any:
+    """TOML has no null: what is not set is left out."""
+    if isinstance(node, dict):
+        return {key: _without_none(value) for key, value in node.items() if value is not None}
+    if isinstance(node, list | tuple):
+        return [_without_none(value) for value in node]
+    return node
+
+
 def is_site_file(path: Path) -> bool:
     """Say whether a file is a site's rather than an experiment's: only a site has a `site`."""
     return "site" in _parse_toml(read_bounded(path), str(path))

@@ -9,7 +9,7 @@ import msgspec
 
 from app.bridge import keys
 from app.config.experiment import Experiment
-from app.config.load import ConfigError, load_experiment, load_site
+from app.config.load import ConfigError, as_toml, load_experiment, load_site
 from app.config.overrides import LimitOverride, OverrideFile, read_overrides
 from app.config.site import (
     Keithley2600Smu,
@@ -192,17 +192,7 @@ def _moved_to_units(
 
 
 def _write_toml(path: Path, content: Site | Experiment | OverrideFile) -> None:
-    tree = _without_none(msgspec.to_builtins(content))
-    path.write_bytes(msgspec.toml.encode(tree))
-
-
-def _without_none(node: Any) -> Any:
-    """TOML has no null: what is not set is left out."""
-    if isinstance(node, dict):
-        return {key: _without_none(value) for key, value in node.items() if value is not None}
-    if isinstance(node, list | tuple):
-        return [_without_none(value) for value in node]
-    return node
+    path.write_bytes(as_toml(content))
 
 
 def set_hub_port(site_file: Path, port: int) -> None:

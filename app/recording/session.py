@@ -30,6 +30,9 @@ FORMAT_VERSION = 1
 RESERVE_BYTES = 64 * 2**20
 """Given up when the disk is full, so that the record can be ended in good order."""
 OVERRIDE_NAME = "limits-override.toml"
+BENCH_POINTS_NAME = "bench-points.jsonl"
+"""What a bench measured. Such a session's arming lives on no lease: the person sits at the process
+that pulses."""
 _FOLDER_NAME = re.compile(
     r"\d{4}-\d\d-\d\dT\d{6}Z_(?P<site>[A-Za-z0-9][A-Za-z0-9_.-]*)_(?P<number>\d{4,})"
 )

@@ -39,7 +39,7 @@ from app.recording.rows import (
     WithheldPspRow,
 )
 from app.recording.schema import TABLES
-from app.recording.session import OVERRIDE_NAME
+from app.recording.session import BENCH_POINTS_NAME, OVERRIDE_NAME
 from app.safety.decider import Decider
 from app.safety.inputs import from_record
 from app.safety.profiles import ActuatorProfile, limits_in_force
@@ -124,6 +124,8 @@ def _as_new(session: SessionReader, site: Site) -> tuple[SynapseNetwork | None, 
     experiment = parse(data, Experiment, str(path)) if data else None
     profiles: Mapping[str, ActuatorProfile] = profiles_of(site, provenance)
     leases = leases_of(bool(site.amplifiers), tuple(peer.site for peer in site.peers))
+    if (session.folder / BENCH_POINTS_NAME).exists():
+        leases = []
     return network_of(experiment, site, provenance), Decider(site.site, profiles, leases)
 
 
