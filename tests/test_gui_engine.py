@@ -17,12 +17,18 @@ from typing import Any
 
 import pytest
 from chain_rig import until
+from console_rig import gather, reply
 
+from app.bridge.keys import keygen
+from app.bridge.tls import TlsIdentity
+from app.cli import main
 from app.config.load import load_site
+from app.console.attachment import Attachment, RemoteEngine
 from app.console.client import ConsoleClient, NoEngineError
 from app.console.messages import CommandRefusedError
 from app.console.unix_address import connect_unix
 from app.core.frames import Frame, FrameType, encode_frame
+from app.exit_codes import ExitCode
 from app.gui.commands import EXAMPLE
 from app.run_folder import RunFolder
 
@@ -66,6 +72,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     folder = tmp_path_factory.mktemp("bench")
     shutil.copytree(EXAMPLE, folder, dirs_exist_ok=True)
     site_file = folder / "bench.toml"
+    _open_to_the_network(site_file)
     command = [sys.executable, "-m", "app.cli", "run", str(site_file), "--mock"]
     command += ["--experiment", str(folder / "experiment.toml")]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
@@ -76,6 +83,16 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     finally:
         process.terminate()
         process.wait(20.0)
+
+
+def _open_to_the_network(site_file: Path) -> None:
+    """Let the example's operator attach over the network, with a key."""
+    keygen(site_file.parent / "keys", "bench")
+    keygen(site_file.parent / "keys", "operator")
+    name = 'name = "operator at the bench"\n'
+    text = site_file.read_text().replace(name, name + 'certificate = "keys/operator.crt"\n')
+    listen = 'console_listen = { host = "127.0.0.1", port = 0 }\n'
+    site_file.write_text(text.replace('site = "bench"\n', 'site = "bench"\n' + listen, 1))
 
 
 @contextmanager
@@ -187,3 +204,38 @@ def test_control_is_exclusive_and_goes_over_with_a_confirmation(bench: Bench) ->
         with pytest.raises(CommandRefusedError, match="Bea holds control"):
             one.call("record", is_on=True)
     until(lambda: bench.call("status")["control"]["name"] is None, "control is free again")
+
+
+def test_over_the_network_a_console_arms_as_whose_key_it_has_and_as_nobody_else(
+    bench: Bench,
+) -> None:
+    bench.to_disarmed()
+    status = bench.call("status")
+    keys = bench.socket.parents[1] / "keys"
+    identity = TlsIdentity(
+        keys / "operator.key", keys / "operator.crt", {"bench": keys / "bench.crt"}
+    )
+    console = Attachment(RemoteEngine("127.0.0.1", status["console"]["port"], identity))
+    try:
+        gather(console, lambda _: console.is_open, "attached")
+        arming = {"reason": "a test", "seconds": 60.0, "code": status["session_code"]}
+        refused = reply(console, "arm", who="Mallory", **arming)
+        assert not refused.is_ok
+        assert "operator at the bench's, not Mallory's" in refused.error
+        assert bench.state == "disarmed"
+        assert reply(console, "arm", who="operator at the bench", **arming).is_ok
+        assert bench.state == "armed"
+    finally:
+        console.close()
+    until(lambda: bench.state == "tripped", "tripped as its console has gone")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["--attach", "nowhere"], ["--attach", "host:70000"], ["--attach", "host:1"], ["no.toml"]],
+)
+def test_wrong_arguments_of_the_window_are_one_sentence(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["gui", *arguments]) == ExitCode.USAGE
+    assert len(capsys.readouterr().err.splitlines()) == 1

@@ -87,10 +87,6 @@ class Attachment:
         """Say whether commands can be sent."""
         return not self._end and self._connection.stage is Stage.OPEN
 
-    def fileno(self) -> int:
-        """Return the socket's descriptor."""
-        return self._connection.socket.fileno()
-
     def send(self, name: str, **arguments: str | float | bool | None) -> int:
         """Send a command; its `Reply` comes with the returned id."""
         if not self.is_open:

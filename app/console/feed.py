@@ -175,7 +175,6 @@ class Missed:
     n_spikes: int = 0
     n_events: int = 0
     n_snippets: int = 0
-    n_statuses: int = 0
     n_log_lines: int = 0
 
 
