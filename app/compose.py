@@ -230,6 +230,7 @@ class Composition:
             self.session.events_path,
             on_failure=self.engine.failed,
             release_reserve=self.session.release_reserve,
+            is_strict=site.recording.is_strict,
         )
         self.ledger = Ledger(self.event_log, site.site, monotonic_ns, on_row=self.showing.row)
         self.input_log = InputLog(self.ledger.input)

@@ -1,4 +1,4 @@
-"""How a site records raw samples."""
+"""How a site records samples and events."""
 
 from typing import Annotated
 
@@ -15,5 +15,7 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Samples that may wait for a slow disk, in memory."""
     pretrigger_s: Annotated[float, Meta(ge=0, le=60)] = 0.0
     """A recording begins with the samples of so long before its start, kept in memory."""
+    is_strict: bool = False
+    """Each commit of events waits for the disk: some milliseconds, and no power cut loses it."""
     planned_s: NotNegative = 60.0
     """A recording does not begin if the disk has not room for this and 10 % more."""
