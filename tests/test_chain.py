@@ -10,6 +10,8 @@ import pytest
 from app.cli import main
 from app.sessions.replay import replay
 
+pytestmark = pytest.mark.xdist_group("engines")
+
 SECONDS = 4.0
 
 

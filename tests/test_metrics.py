@@ -20,6 +20,8 @@ from app.config.site import Metrics
 from app.demo.files import DemoSettings, prepare_files
 from app.engine.metrics import MetricsServer, served
 
+pytestmark = pytest.mark.xdist_group("engines")
+
 
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
