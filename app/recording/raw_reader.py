@@ -76,4 +76,4 @@ def _map_frames(path: Path, n_channels: int) -> npt.NDArray[np.int16]:
 
 def _numbers_in(path: Path) -> list[int]:
     parts = path.parts[-3:-1]
-    return [int("".join(c for c in part if c.isdigit())) for part in parts]
+    return [int("".join(c for c in part if c.isdecimal()) or "0") for part in parts]

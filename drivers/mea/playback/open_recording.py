@@ -6,13 +6,14 @@ from drivers.errors import InstrumentError
 from drivers.mea.playback.open_ephys_files import is_open_ephys, open_open_ephys
 from drivers.mea.playback.plain_files import open_wav
 from drivers.mea.playback.recording import Recording
+from drivers.mea.playback.session_files import is_session, open_session_recording
 from drivers.mea.playback.spikeinterface_files import open_with_spikeinterface
 
 
 def open_recording(
     path: Path, *, reader: str = "", wav_microvolts_per_count: float = 1.0
 ) -> Recording:
-    """Open a recording: Open Ephys binary, WAV, or what SpikeInterface reads.
+    """Open a recording: our own session, Open Ephys binary, WAV, or what SpikeInterface reads.
 
     `reader` is the name of one of SpikeInterface's readers, where the path does not tell the
     format. A WAV file does not say what its counts mean.
@@ -30,6 +31,8 @@ def open_recording(
         return open_with_spikeinterface(path, reader)
     if path.suffix.lower() == ".wav":
         return open_wav(path, wav_microvolts_per_count)
+    if is_session(path):
+        return open_session_recording(path)
     if is_open_ephys(path):
         return open_open_ephys(path)
     return open_with_spikeinterface(path)
