@@ -304,8 +304,15 @@ class ConsoleServer(Worker):
         subscription, connection = console.subscription, console.connection
         if connection.n_unsent or subscription is None:
             return
-        connection.write(b"".join((console.status, *subscription.frames())))
-        console.status = b""
+        frames = subscription.frames()
+        if console.status:
+            frames.insert(0, console.status)
+            console.status = b""
+        # One by one: joined they would be a buffer so large that its memory is new each time.
+        for index, frame in enumerate(frames):
+            if not connection.write(frame):
+                connection.write(b"".join(frames[index + 1 :]))
+                return
 
 
 def _choose_traces(console: _Console, arguments: dict[str, Any]) -> dict[str, Any]:
