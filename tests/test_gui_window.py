@@ -282,3 +282,30 @@ def test_docks_and_theme_are_remembered(qtbot: QtBot, tmp_path: Path) -> None:
         assert window.theme is LIGHT
         qtbot.waitUntil(window.view.docks["Log"].isFloating, timeout=5_000)
         window.set_theme(DARK)
+
+
+def test_links_are_shown_as_they_are_and_never_green_when_unknown(
+    qtbot: QtBot, tmp_path: Path
+) -> None:
+    engine = ScriptedEngine()
+    link = {
+        "site": "zurich", "state": "up", "for_s": 5.0, "reason": "", "age_of_last_frame_s": 0.02,
+        "rtt_ns": 30_000_000, "offset_ns": None, "uncertainty_ns": None,
+        "has_our_experiment": True, "n_events_sent": 1200, "n_events_received": 3,
+        "n_events_lost": 2, "n_resent": 0, "n_events_refused": 0, "n_unacknowledged": 0,
+    }  # fmt: skip
+    engine.shown["links"] = [link]
+    with window_on(qtbot, engine, tmp_path) as window:
+        cards = window.view.links.cards
+        qtbot.waitUntil(lambda: "zurich" in cards, timeout=5_000)
+        card = cards["zurich"]
+        assert card.state.text() == "UP for 5.0 s"
+        assert card.values["latency"].text() == "30.00 ms / 30.00 ms"
+        assert card.values["n_events_sent"].text() == "1 200"
+        assert card.values["n_events_lost"].property("tone") == "bad"
+        engine.shown = {**engine.shown, "links": [{**link, "state": "down", "reason": "silent"}]}
+        qtbot.waitUntil(lambda: card.state.text().startswith("DOWN"), timeout=5_000)
+        assert card.state.property("tone") == "bad"
+        window.view.links.show_unknown("the engine is gone")
+        assert (card.state.text(), card.state.property("tone")) == ("UNKNOWN", "unknown")
+        assert card.values["n_events_sent"].text() == "–"

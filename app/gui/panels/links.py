@@ -1,13 +1,18 @@
 """Links: every other site, how it is, and how well its events travel."""
 
+from collections import deque
+from collections.abc import Collection
 from typing import Any
 
+import numpy as np
 from PyQt6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel
 
 from app.gui.engine_link import EngineLink
 from app.gui.numbers import duration, grouped
 from app.gui.panel import Panel, muted, set_tone
 
+N_ROUND_TRIPS = 480
+"""Statuses come four times a second."""
 STATE_WORDS = {
     "up": ("UP", "good", "connected and heard from"),
     "suspect": ("SUSPECT", "warning", "silent for a moment: nothing from it may stimulate"),
@@ -23,14 +28,15 @@ class LinkCard(QFrame):
     ROWS = (
         ("age_of_last_frame_s", "Last heard", "Age of the last frame from this site"),
         ("rtt_ns", "Round trip", "Newest round-trip time of a heartbeat"),
-        ("latency", "One way p50 / p99", "Half the round trips: median and 99th percentile"),
+        ("latency", "p50 / p99 of it", "Median and 99th percentile of the round trips that this "
+         "window was told of, up to two minutes back"),
         ("offset_ns", "Clock offset", "The other site's clock minus ours, plus or minus what is "
          "not known of it"),
         ("n_events_sent", "Events sent", "Spikes and PSPs sent to this site"),
         ("n_events_received", "Events received", "Spikes and PSPs that came from this site"),
         ("n_events_lost", "Lost", "Events that are declared lost: they will never come"),
         ("n_resent", "Resent", "Frames that were sent again after an interruption"),
-        ("n_refused", "Refused", "Frames or events that were not accepted"),
+        ("n_events_refused", "Refused", "Frames or events that were not accepted"),
         ("n_unacknowledged", "Not acknowledged", "Frames the other site has not yet in its record"),
     )  # fmt: skip
 
@@ -52,6 +58,7 @@ class LinkCard(QFrame):
         grid.addLayout(top, 0, 0, 1, 4)
         grid.addWidget(self.reason, 1, 0, 1, 4)
         self.values: dict[str, QLabel] = {}
+        self._round_trips_ns: deque[int] = deque(maxlen=N_ROUND_TRIPS)
         n_rows = (len(self.ROWS) + 1) // 2
         for index, (key, name, tip) in enumerate(self.ROWS):
             label, value = muted(name), QLabel("–")
@@ -74,8 +81,11 @@ class LinkCard(QFrame):
         if link["state"] == "up" and not link["has_our_experiment"]:
             says.append("runs another experiment: arming is refused")
         self.reason.setText("; ".join(says))
+        if link["rtt_ns"] is not None and link["state"] == "up":
+            self._round_trips_ns.append(link["rtt_ns"])
         for key, value in self.values.items():
-            value.setText(_figure(link, key))
+            is_spread = key == "latency"
+            value.setText(_spread(self._round_trips_ns) if is_spread else _figure(link, key))
         set_tone(self.values["n_events_lost"], "bad" if link.get("n_events_lost") else "")
 
     def show_unknown(self, reason: str) -> None:
@@ -123,9 +133,6 @@ class LinksPanel(Panel):
 
 def _figure(link: dict[str, Any], key: str) -> str:
     value = link.get(key)
-    if key == "latency":
-        p50, p99 = link.get("latency_p50_ns"), link.get("latency_p99_ns")
-        return f"{_ms(p50)} / {_ms(p99)}"
     if key == "offset_ns":
         return f"{_ms(value)} ± {_ms(link.get('uncertainty_ns'))}"
     if value is None:
@@ -133,6 +140,13 @@ def _figure(link: dict[str, Any], key: str) -> str:
     if key.endswith("_ns"):
         return _ms(value)
     return duration(value) if key.endswith("_s") else grouped(value)
+
+
+def _spread(round_trips_ns: Collection[int]) -> str:
+    if not round_trips_ns:
+        return "–"
+    p50, p99 = np.percentile(np.array(round_trips_ns), (50, 99))
+    return f"{_ms(float(p50))} / {_ms(float(p99))}"
 
 
 def _ms(value_ns: float | None) -> str:

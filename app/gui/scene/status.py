@@ -84,8 +84,6 @@ def link(other: str, **changes: Any) -> dict[str, Any]:
         "reason": "",
         "age_of_last_frame_s": 0.021,
         "rtt_ns": 31_400_000,
-        "latency_p50_ns": 15_300_000,
-        "latency_p99_ns": 19_800_000,
         "offset_ns": -4_210_000,
         "uncertainty_ns": 410_000,
         "has_our_experiment": True,
@@ -93,7 +91,7 @@ def link(other: str, **changes: Any) -> dict[str, Any]:
         "n_events_received": 17_963,
         "n_events_lost": 0,
         "n_resent": 12,
-        "n_refused": 0,
+        "n_events_refused": 0,
         "n_unacknowledged": 1,
     }
     return {**shown, **changes}
