@@ -13,11 +13,11 @@ import time
 from pathlib import Path
 
 import numpy as np
-import report
-from mock_arc import NAME, bench, board, driver
-from report import Goal
 
 from app.bench.bench import Bench
+from benchmarks import report
+from benchmarks.mock_arc import NAME, bench, board, driver
+from benchmarks.report import Goal
 from drivers.permit import Permit, PulseDevice
 from drivers.smu.arc_one.driver import ArcOne
 from drivers.smu.protocol import DeviceAddress

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import report
-from report import Goal, Row
+
+from benchmarks import report
+from benchmarks.report import Goal, Row
 
 WARM_UP_PHASE = "phase 1"
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")

@@ -24,8 +24,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from loop_far import FAR, LEGS, LIMIT_S, NEAR, bridge, failed
-from report import Goal, Row, parser, publish
 
 from app.bridge import keys
 from app.bridge.bodies import encode_spikes
@@ -36,6 +34,8 @@ from app.core.clock import monotonic_ns
 from app.core.detector import Detector, DetectorSettings, warm_up
 from app.core.frames import Frame, FrameType, encode_frame
 from app.core.spikes import SpikeBatch
+from benchmarks.loop_far import FAR, LEGS, LIMIT_S, NEAR, bridge, failed
+from benchmarks.report import Goal, Row, parser, publish
 from drivers.mea.protocol import SampleBlock, StreamFormat
 
 RATE_HZ = 20_000

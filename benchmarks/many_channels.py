@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from report import Goal, Row, parser, publish
 
 from app.bridge import keys
 from app.config.load import load_site
 from app.console.client import ConsoleClient, NoEngineError
 from app.run_folder import RunFolder
+from benchmarks.report import Goal, Row, parser, publish
 
 RATE_HZ = 20_000
 START_LIMIT_S = 60.0

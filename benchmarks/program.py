@@ -16,13 +16,13 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-import report
-from mock_arc import bench, board, driver
-from report import Goal
 
 from app.bench.bench import Bench
 from app.bench.errors import BenchError
 from app.bench.programming import ProgramSettings, Reason, program
+from benchmarks import report
+from benchmarks.mock_arc import bench, board, driver
+from benchmarks.report import Goal
 from mocks.memristor import PRESETS, switched_ohm
 from mocks.memristor_scatter import SCATTER, STUCK_OPEN_OHM, STUCK_SHORT_OHM, scattered
 

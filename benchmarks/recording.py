@@ -23,10 +23,10 @@ from typing import Any
 
 import h5py
 import numpy as np
-import report
 
 from app.recording.raw_writer import RawWriter
 from app.recording.rows import RawRecordingRow
+from benchmarks import report
 from drivers.mea.protocol import SampleBlock, StreamFormat
 
 N_CHANNELS, RATE_HZ, BLOCK_SAMPLES = 1024, 20_000.0, 20

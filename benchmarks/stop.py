@@ -25,8 +25,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 from app.config.load import load_site
 from app.console.client import ConsoleClient, NoEngineError
 from app.console.messages import CommandRefusedError

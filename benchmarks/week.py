@@ -15,13 +15,13 @@ from contextlib import closing
 from pathlib import Path
 
 import numpy as np
-import report
 
 from app import recording
 from app.recording.event_store import connect
 from app.recording.reader import SessionReader
 from app.recording.schema import create_tables
 from app.recording.session import create_session
+from benchmarks import report
 
 WEEK_S = 7 * 86_400
 S = 1_000_000_000

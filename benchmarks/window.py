@@ -19,16 +19,15 @@ import numpy as np
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 import pyqtgraph as pg
-import window_engine
-import window_views
 from PyQt6.QtWidgets import QApplication, QWidget
-from report import Goal, Row, parser, publish
 
 from app.console.feed import FEED_SPIKE, EnvelopeBatch, FeedFormat
 from app.gui.drawing.palette import DARK
 from app.gui.drawing.raster_view import RasterView
 from app.gui.drawing.trace_settings import TraceSettings
 from app.gui.drawing.trace_view import TraceView
+from benchmarks import window_engine, window_views
+from benchmarks.report import Goal, Row, parser, publish
 
 SIZE = 1600, 900
 FRAMES_PER_S = 30

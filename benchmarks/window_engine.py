@@ -17,8 +17,6 @@ from subprocess import PIPE, Popen
 from typing import Any
 
 import numpy as np
-from loop import BLOCK_ROWS, RATE_HZ, SETTLE_S, PacedAmplifier, failed
-from report import Goal, Row
 
 from app.console.control import Caller
 from app.console.feed import FeedFormat
@@ -30,6 +28,8 @@ from app.core.detector import Detector, DetectorSettings, warm_up
 from app.core.spikes import SpikeBatch
 from app.engine.showing import Showing
 from app.run_engine import SWITCH_INTERVAL_S
+from benchmarks.loop import BLOCK_ROWS, RATE_HZ, SETTLE_S, PacedAmplifier, failed
+from benchmarks.report import Goal, Row
 
 N_CHANNELS = 1024
 N_SIDE = 32
