@@ -4,6 +4,7 @@
 samples lost, which a machine that is busy with other tests cannot promise.
 """
 
+import logging
 import os
 import random
 import signal
@@ -11,7 +12,6 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -27,6 +27,8 @@ from app.recording.reader import open_session
 from app.recording.recovery import recover_session
 from app.recording.rows import NoteRow, SpikeRow
 from app.recording.session import session_folders
+
+log = logging.getLogger(__name__)
 
 N_KILLS = int(os.environ.get("SPIKEBRIDGE_KILLS", "20"))
 IS_STRICT = N_KILLS > 20
@@ -102,9 +104,7 @@ def check_recovered(folder: Path, n_samples: int, *, with_nwb: bool) -> None:
 
 
 @pytest.mark.timeout(60 + 15 * N_KILLS)
-def test_every_killed_session_opens_without_repair(
-    tmp_path: Path, record_property: Callable[[str, object], None]
-) -> None:
+def test_every_killed_session_opens_without_repair(tmp_path: Path) -> None:
     lost_s = []
     with ThreadPoolExecutor(2) as pool, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the independent readers
@@ -113,8 +113,8 @@ def test_every_killed_session_opens_without_repair(
             n_offered, n_told = kill.result()
             (folder,) = session_folders(tmp_path / str(number))
             n_samples = check_without_repair(folder, n_offered, n_told)
-            check_recovered(folder, n_samples, with_nwb=IS_STRICT or number % 10 == 0)
+            check_recovered(folder, n_samples, with_nwb=number % 10 == 0)
             lost_s.append((n_offered - n_samples) / RATE_HZ)
             for path in folder.rglob("*.dat"):
                 path.unlink()
-    record_property("most_lost_ms", round(1e3 * max(lost_s)))
+    log.info("%d kills, at most %.0f ms of samples lost", N_KILLS, 1e3 * max(lost_s))
