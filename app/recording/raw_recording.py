@@ -102,8 +102,7 @@ class RawRecording:
         self._files.sync_folder(self.folder.parent)
 
     def reads_back(self, block: SampleBlock) -> bool:
-        """Sync, and say whether the recording's first block is really in the file."""
-        self.sync()
+        """Say whether the recording's first block is really in the file, after `reveal`."""
         data = _frames(block).tobytes()
         return self._dat.read_at(len(data), 0) == data
 

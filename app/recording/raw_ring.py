@@ -36,6 +36,7 @@ class RawRing:
         self._n_put = 0
         self._n_written = 0
         self._is_half_full = False
+        self._rate_hz = 1.0
         self.capacity_samples = 0
         """Known once a recording has begun."""
 
@@ -43,6 +44,11 @@ class RawRing:
     def n_waiting(self) -> int:
         """Get the number of samples that wait to be written."""
         return self._n_put - self._n_written
+
+    @property
+    def waits_s(self) -> float:
+        """Get how many seconds of samples wait."""
+        return self.n_waiting / self._rate_hz
 
     @property
     def fill(self) -> float:
@@ -60,6 +66,7 @@ class RawRing:
 
     def begin(self, rate_hz: float) -> None:
         """Make room for `ring_s` of samples, and hand over what is remembered."""
+        self._rate_hz = rate_hz
         self.capacity_samples = max(1, round(self._ring_s * rate_hz)) + self._n_kept
         kept, self._n_kept = list(self._kept), 0
         self._kept.clear()

@@ -28,6 +28,7 @@ RING_S = 10.0
 PRESSED_AT = 0.9
 GATHER_S = 0.04
 """Blocks are gathered so long and written at once; a process that dies loses no more than that."""
+LIT_BELOW_S = 0.05
 PATCH_INTERVAL_NS = 1_000_000_000
 SYNC_JOIN_S = 10.0
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -75,6 +76,7 @@ class RawWriter(Worker):
         self._accepts = False
         self._is_overflowing = False
         self._state = RawState.IDLE
+        self._is_proven = False
         self._failure = ""
         self._layout: StreamLayout | None = None
         self._recording: RawRecording | None = None
@@ -180,6 +182,10 @@ class RawWriter(Worker):
         accepted = self._accepts
         items = self._ring.take(GATHER_S)
         self._write_all(items)
+        if self._is_proven and self._ring.waits_s < LIT_BELOW_S:
+            # Naming and reading back took the disk's time; what came meanwhile is written too.
+            self._is_proven = False
+            self._state = RawState.RECORDING
         self._end_if_damaged()
         self._patch_if_due()
         if not accepted and not items:
@@ -253,7 +259,7 @@ class RawWriter(Worker):
         self._tell(recording, "started", "", recording.first_sample)
         if not recording.reads_back(next(block for block in blocks if len(block.samples))):
             raise OSError(errno.EIO, "first block read back differs", str(recording.folder))
-        self._state = RawState.RECORDING
+        self._is_proven = True
 
     def _patch_if_due(self) -> None:
         now_ns = self._clock_ns()
@@ -321,6 +327,7 @@ class RawWriter(Worker):
 
     def _close(self, event: str, detail: str, sample_index: int | None = None) -> None:
         recording, self._recording = self._recording, None
+        self._is_proven = False
         if recording is None:
             return
         try:
