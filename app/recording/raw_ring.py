@@ -8,7 +8,10 @@ from app.core.inbox import Inbox, InboxOverflowError, Overflow
 from drivers.mea.protocol import SampleBlock
 
 MAX_ITEMS = 1_000_000
-HALF_FULL = 0.5
+RING_S = 10.0
+HALF_FULL, PRESSED_AT = 0.5, 0.9
+LIT_BELOW_S = 0.05
+"""The recording light comes on when no more than this waits."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,11 +42,11 @@ def must_fit(block: SampleBlock, stream_format: StreamFormat, who: str) -> None:
 
 
 def row_of(
-    recording: RawRecording, event: str, detail: str, sample_index: int | None
+    recording: RawRecording, event: str, detail: str, sample_index: int | None, time_ns: int
 ) -> RawRecordingRow:
-    """Return what the event log is told of a recording; the time is the caller's to fill in."""
+    """Return what the event log is told of a recording."""
     return RawRecordingRow(
-        time_ns=0,
+        time_ns=time_ns,
         folder=recording.folder.relative_to(recording.folder.parents[2]).as_posix(),
         event=event,
         sample_index=recording.end_sample if sample_index is None else sample_index,

@@ -16,7 +16,7 @@ from app.recording.files import DiskFiles, Files
 from app.recording.open_ephys_layout import StreamLayout
 from app.recording.periodic_sync import PeriodicSync
 from app.recording.raw_recording import RawRecording
-from app.recording.raw_ring import Message, RawRing, runs
+from app.recording.raw_ring import LIT_BELOW_S, PRESSED_AT, RING_S, Message, RawRing, runs
 from app.recording.raw_series import RawSeries, must_fit, row_of
 from app.recording.raw_status import RawState, RawStatus
 from app.recording.rows import RawRecordingRow
@@ -24,11 +24,8 @@ from drivers.mea.protocol import SampleBlock, StreamFormat
 
 log = logging.getLogger(__name__)
 
-RING_S = 10.0
-PRESSED_AT = 0.9
 GATHER_S = 0.04
 """Blocks are gathered so long and written at once; a process that dies loses no more than that."""
-LIT_BELOW_S = 0.05
 PATCH_INTERVAL_NS = 1_000_000_000
 SYNC_JOIN_S = 10.0
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -342,8 +339,7 @@ class RawWriter(Worker):
     def _tell(
         self, recording: RawRecording, event: str, detail: str, sample_index: int | None = None
     ) -> None:
-        row = row_of(recording, event, detail, sample_index)
-        self._record(row._replace(time_ns=self._clock_ns()))
+        self._record(row_of(recording, event, detail, sample_index, self._clock_ns()))
 
     # --- the sync thread ----------------------------------------------------------------------
 
