@@ -1,9 +1,39 @@
-"""Rules for every test: it leaves no thread behind."""
+"""Rules for every test: it leaves no thread behind; and what runs beside what on two cores."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+ENGINE_FILES = frozenset(
+    f"tests/test_{name}.py"
+    for name in (
+        "chain", "chain_kill", "chain_recording", "chain_stop", "gui_engine", "link_kill",
+        "many_channels", "metrics", "session_audit", "session_replay", "supervision",
+    )
+)  # fmt: skip
+"""Files whose tests run whole engines in real time: two at once would starve each other."""
+
+
+class EnginesInTurn(LoadScopeScheduling):
+    """One worker runs all engines, one after the other; every other file is a unit of its own."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", 1)[0]
+        return "engines" if file in ENGINE_FILES else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(
+    config: pytest.Config, log: Callable[..., object]
+) -> LoadScopeScheduling:
+    return EnginesInTurn(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The engines take longest, so they begin."""
+    items.sort(key=lambda item: item.nodeid.split("::", 1)[0] not in ENGINE_FILES)
 
 
 @pytest.fixture(autouse=True)

@@ -10,8 +10,6 @@ import pytest
 from app.cli import main
 from app.sessions.replay import replay
 
-pytestmark = pytest.mark.xdist_group("engines")
-
 SECONDS = 4.0
 
 

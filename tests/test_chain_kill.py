@@ -10,8 +10,6 @@ import pytest
 from app.demo.sites import RunningSite
 from app.exit_codes import ExitCode
 
-pytestmark = pytest.mark.xdist_group("engines")
-
 SITES = ("southampton", "padova", "zurich")
 END_LIMIT_S = 20.0
 

@@ -9,8 +9,6 @@ from test_playback import write_recording
 
 from app.cli import main
 
-pytestmark = pytest.mark.xdist_group("engines")
-
 RATE_HZ = 20_000.0
 SECONDS = 2.0
 

@@ -3,9 +3,6 @@
 from pathlib import Path
 
 import chain_rig as rig
-import pytest
-
-pytestmark = pytest.mark.xdist_group("engines")
 
 
 def test_stop_at_a_leaf_reaches_the_other_leaf_through_the_hub(tmp_path: Path) -> None:

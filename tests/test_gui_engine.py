@@ -33,7 +33,7 @@ from app.gui.commands import EXAMPLE
 from app.run_folder import RunFolder
 
 FROZEN_S = float(os.environ.get("SPIKEBRIDGE_FROZEN_S", "6"))
-pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("engines")]
+pytestmark = pytest.mark.timeout(180)
 
 
 class Bench:

@@ -16,8 +16,6 @@ from app.core.detector import Detector, DetectorSettings, DetectorStatus, warm_u
 from drivers.mea.intan_rhx.driver import IntanRhx
 from drivers.mea.intan_rhx.settings import IntanRhxSettings
 
-pytestmark = pytest.mark.xdist_group("engines")
-
 SIGNAL_S = float(os.environ.get("SPIKEBRIDGE_MANY_CHANNELS_S", "1.5"))
 RATE_HZ = 20_000
 NAMES = tuple(f"{port}-{number:03d}" for port in "ABCDEFGH" for number in range(128))

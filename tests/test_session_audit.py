@@ -19,8 +19,6 @@ from app.safety.audit import DeliveryOutcome
 from drivers.permit import DriveNeuron, Permit
 from tests.test_gate_rig import MS, armed_rig
 
-pytestmark = pytest.mark.xdist_group("engines")
-
 
 def write(folder: Path, statement: str, *rows: tuple) -> None:
     with closing(sqlite3.connect(folder / "events.sqlite")) as database, database:

@@ -15,8 +15,6 @@ from app.demo import sites as demo_sites
 from app.demo.files import set_hub_port
 from app.sessions.replay import replay
 
-pytestmark = pytest.mark.xdist_group("engines")
-
 N_CUTS = 3
 SITES = ("padova", "southampton", "zurich")
 

@@ -15,8 +15,6 @@ from app.exit_codes import ExitCode
 from app.recording.reader import open_session
 from app.recording.rows import NoteRow
 
-pytestmark = pytest.mark.xdist_group("engines")
-
 END_LIMIT_S = 25.0
 
 
