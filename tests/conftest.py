@@ -3,8 +3,13 @@
 import threading
 from collections.abc import Callable, Iterator
 
+import hypothesis
 import pytest
 from xdist.scheduler import LoadScopeScheduling
+
+# The same examples in every run: what fails here fails there.
+hypothesis.settings.register_profile("same every time", derandomize=True, database=None)
+hypothesis.settings.load_profile("same every time")
 
 ENGINE_FILES = frozenset(
     f"tests/test_{name}.py"

@@ -137,6 +137,7 @@ def run(wrap: Callable[[Drivers], Drivers]) -> tuple[list[AuditRow], tuple[int, 
             else:
                 workers[instrument].submit(job(rig, action, age_ns))
                 workers[instrument].step()
+        drivers.amplifiers["mea"].stop()  # its answer comes behind every key that was pressed
         return rig.rows, wires.n_moves
 
 

@@ -97,6 +97,8 @@ class BenchUnit:
 def test_no_pulse_beyond_a_limit_reaches_a_memristor(unit: str) -> None:
     made = ArcUnit() if unit == "arc_one" else BenchUnit(unit)
     name = made.driver.name
+    # A pulse within the limit may come out longer by what its unit says of its own timing.
+    jitter_s = made.driver.capabilities.width_jitter_s
     n_reached = 0
 
     @QUICK
@@ -117,7 +119,7 @@ def test_no_pulse_beyond_a_limit_reaches_a_memristor(unit: str) -> None:
         for reached_v, reached_s in made.reached():
             n_reached += 1
             assert 0 < abs(reached_v) <= 1.0 + 1e-6
-            assert 1e-4 * 0.999 <= reached_s <= 6e-3 * 1.001
+            assert 1e-4 * 0.999 - jitter_s <= reached_s <= 6e-3 * 1.001 + jitter_s
             assert off == 0
             assert not is_forming
 
