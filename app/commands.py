@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def engine(arguments: argparse.Namespace) -> int:
     """Run the engine itself."""
-    from app.compose import EngineFiles  # noqa: PLC0415
+    from app.compose.ground import EngineFiles  # noqa: PLC0415
     from app.run_engine import run_engine  # noqa: PLC0415
 
     signed = _checked_site(arguments.site_file, is_mock=arguments.mock)

@@ -1,5 +1,6 @@
 """From the instruments in `site.toml` to drivers, and to what the Gate must know of them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -141,7 +142,7 @@ def patterns_of(amplifier: Amplifier) -> list[Pattern]:
     return [_pattern(pattern) for pattern in amplifier.patterns]
 
 
-def profiles_of(site: Site, provenance: dict[str, Provenance]) -> dict[str, ActuatorProfile]:
+def profiles_of(site: Site, provenance: Mapping[str, Provenance]) -> dict[str, ActuatorProfile]:
     """Return what the Gate must know of each instrument that could move something."""
     profiles: dict[str, ActuatorProfile] = {}
     for amplifier in site.amplifiers:

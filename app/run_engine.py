@@ -7,7 +7,8 @@ import sys
 from contextlib import ExitStack
 
 from app.bridge.keys import KeyFileError
-from app.compose import Composition, EngineFiles
+from app.compose.compose import compose
+from app.compose.ground import EngineFiles
 from app.config.load import ConfigError
 from app.config.paths import history_file
 from app.console.server import ConsoleServer, NetworkAccess
@@ -78,9 +79,7 @@ def run_engine(
         try:
             engine.safe_reports = _boot(rig, files)
             network = console_access(files.site_file, files.site)
-            parts = Composition(
-                files, rig, engine, is_mock=is_mock, is_dry_run=is_dry_run
-            ).compose()
+            parts = compose(files, rig, engine, is_mock=is_mock, is_dry_run=is_dry_run)
             metrics = _metrics(engine, parts)
         except UnsafeAtBootError as exc:
             _say(str(exc))

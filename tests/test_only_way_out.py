@@ -18,7 +18,7 @@ DELIVERERS = {
     "app/safety/actuator_worker.py",
     "app/synapse/device_worker.py",
 }
-JOINERS = {"app/compose.py"}
+JOINERS = {"app/compose/actuators.py"}
 """Hands a driver's method to the worker that delivers, and calls none itself."""
 
 

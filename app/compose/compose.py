@@ -1,0 +1,104 @@
+"""The composition root: from configuration to an engine whose parts know each other.
+
+Each part has its builder in the file beside this one that names it; here is their order, which is
+the order in which they need each other.
+"""
+
+from app.compose.actuators import make_actuators, make_devices, make_reception
+from app.compose.gate import make_gate, past_of
+from app.compose.ground import EngineFiles, Ground
+from app.compose.late_parts import LateParts
+from app.compose.links import identity_of, make_bridge, make_links, make_streams
+from app.compose.record import make_alerter, make_record, note_recoveries
+from app.compose.sources import make_acquisition, make_chip_readers, make_raw_writer
+from app.compose.synapses import make_network
+from app.config.experiment import experiment_hash
+from app.config.paths import session_root
+from app.core.clock import monotonic_ns
+from app.core.input_log import InputLog
+from app.engine.engine import Engine, EngineParts
+from app.instruments import Rig, provenance_of
+from app.recording.received import last_seqs_of_site
+from app.recording.recovery import recover_all
+from app.recording.session_log import SessionLog
+
+
+def compose(
+    files: EngineFiles, rig: Rig, engine: Engine, *, is_mock: bool, is_dry_run: bool = False
+) -> EngineParts:
+    """Make every part of an engine; start nothing. `rig` is open.
+
+    `is_dry_run`: the rig's actuators are recorders.
+
+    Raises
+    ------
+    KeyFileError
+        A key or certificate is missing or damaged.
+    RecordingError
+        The session folder cannot be made.
+    OSError
+        The listening address cannot be had.
+    """
+    ground = Ground(
+        files,
+        rig,
+        engine,
+        "" if files.experiment is None else experiment_hash(files.experiment),
+        provenance_of(files.site, is_mock=is_mock),
+        is_dry_run,
+    )
+    root = session_root(files.site_file, files.site)
+    recoveries = recover_all(root, files.site.site)
+    last_seqs = last_seqs_of_site(root, files.site.site)
+    past = past_of(ground)
+    amplifier = next(iter(rig.amplifiers.values()), None)
+    late = LateParts()
+
+    record = make_record(ground, amplifier)
+    ledger = record.ledger
+    note_recoveries(ledger, recoveries)
+    input_log = InputLog(ledger.input)
+    gate = make_gate(ground, ledger, input_log, past)
+
+    actuators = make_actuators(ground, gate, ledger)
+    reception = make_reception(ground, actuators, ledger)
+    devices = make_devices(ground, gate, ledger, late.submit)
+    streams = make_streams(ground, ledger, late)
+    identity = identity_of(ground)
+    links = make_links(ground, identity, ledger, gate, reception, late)
+    if identity is not None:
+        late.bridge = make_bridge(ground, identity, record, streams, links, last_seqs)
+        links.bridge = late.bridge
+    late.network = make_network(ground, ledger, input_log, reception, devices, late)
+
+    raw_writer = acquisition = None
+    if amplifier is not None:
+        raw_writer = make_raw_writer(ground, amplifier, record, gate, links)
+        acquisition = make_acquisition(ground, amplifier, streams[0], record, raw_writer, late)
+    return EngineParts(
+        site=files.site,
+        experiment=files.experiment,
+        experiment_hash=ground.experiment_hash,
+        session=record.session,
+        feed=record.showing.feed,
+        clock_ns=monotonic_ns,
+        event_log=record.event_log,
+        session_log=SessionLog(record.session.folder, on_failure=engine.failed),
+        ledger=ledger,
+        gate=gate,
+        bridge=late.bridge,
+        links=links,
+        instruments=rig.all(),
+        provenance=ground.provenance,
+        amplifier=amplifier,
+        stream_format=None if amplifier is None else amplifier.stream_format,
+        acquisition=acquisition,
+        raw_writer=raw_writer,
+        chip_readers=make_chip_readers(ground, streams[len(rig.amplifiers) :], record.showing),
+        actuators=actuators,
+        devices=devices,
+        network=late.network,
+        is_dry_run=is_dry_run,
+        alerter=make_alerter(ground, ledger),
+        close_instruments=rig.close,
+    )
