@@ -7,6 +7,7 @@ import logging
 import math
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from app.bench.arguments import add_bench
@@ -16,15 +17,28 @@ LOG_FORMAT = "%(asctime)s %(levelname)s [%(threadName)s] %(name)s: %(message)s"
 Command = Callable[[argparse.Namespace], int]
 
 
+@dataclass(frozen=True, slots=True)
+class _Family:
+    """Commands whose functions stand in one module, `where`, under the commands' own names."""
+
+    subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
+    where: str
+
+    def add_parser(self, name: str, *, help: str) -> argparse.ArgumentParser:  # noqa: A002
+        parser = self.subparsers.add_parser(name, help=help)
+        parser.set_defaults(where=self.where)
+        return parser
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code. Wrong arguments end in one sentence and code 2."""
     parsed = build_parser().parse_args(arguments)
     logging.basicConfig(level=parsed.log_level.upper(), format=LOG_FORMAT, stream=sys.stderr)
-    from app import commands  # noqa: PLC0415 - `--help` must not wait for numpy
+    from app.commands.guarded import run_guarded  # noqa: PLC0415 - `--help` waits for no numpy
 
     where = importlib.import_module(parsed.where)
     run: Command = getattr(where, parsed.command.replace("-", "_"))
-    return commands.run_guarded(run, parsed)
+    return run_guarded(run, parsed)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -36,24 +50,20 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--log-level", choices=("debug", "info", "warning", "error"), default="warning"
     )
-    parser.set_defaults(where="app.commands")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _add_running(commands)
-    _add_checking(commands)
-    _add_keys(commands)
-    _add_consoles(commands)
-    _add_sessions(commands)
-    _add_demo(commands)
-    _add_detect(commands)
-    _add_window(commands)
-    add_bench(commands)
+    _add_running(_Family(commands, "app.commands.running"))
+    _add_checking(_Family(commands, "app.commands.checking"))
+    _add_keys(_Family(commands, "app.commands.site_keys"))
+    _add_consoles(_Family(commands, "app.commands.consoles"))
+    _add_sessions(_Family(commands, "app.sessions.commands"))
+    _add_demo(_Family(commands, "app.commands.programs"))
+    _add_detect(_Family(commands, "app.commands.programs"))
+    _add_window(_Family(commands, "app.gui.commands"))
+    add_bench(_Family(commands, "app.commands.programs"))
     return parser
 
 
-_Subparsers = argparse._SubParsersAction  # noqa: SLF001 - argparse gives its type no public name
-
-
-def _add_running(commands: "_Subparsers[argparse.ArgumentParser]") -> None:
+def _add_running(commands: _Family) -> None:
     run = commands.add_parser("run", help="run a site's engine under a supervisor (no window)")
     run.add_argument("site_file", type=Path, metavar="SITE.toml")
     run.add_argument("--experiment", type=Path, metavar="EXPERIMENT.toml")
@@ -69,7 +79,7 @@ def _add_running(commands: "_Subparsers[argparse.ArgumentParser]") -> None:
     safe_off.add_argument("site_file", type=Path, metavar="SITE.toml")
 
 
-def _add_checking(commands: "_Subparsers[argparse.ArgumentParser]") -> None:
+def _add_checking(commands: _Family) -> None:
     check = commands.add_parser("check", help="validate site and experiment files together")
     check.add_argument("files", type=Path, nargs="+", metavar="FILE")
     check.add_argument(
@@ -77,7 +87,7 @@ def _add_checking(commands: "_Subparsers[argparse.ArgumentParser]") -> None:
     )
 
 
-def _add_keys(commands: "_Subparsers[argparse.ArgumentParser]") -> None:
+def _add_keys(commands: _Family) -> None:
     keygen = commands.add_parser("keygen", help="make a site's key and certificate")
     keygen.add_argument("site_file", type=Path, metavar="SITE.toml")
     fingerprint = commands.add_parser(
@@ -93,7 +103,7 @@ def _add_keys(commands: "_Subparsers[argparse.ArgumentParser]") -> None:
     revoke.add_argument("peer", metavar="PEER")
 
 
-def _add_consoles(commands: "_Subparsers[argparse.ArgumentParser]") -> None:
+def _add_consoles(commands: _Family) -> None:
     def console(name: str, text: str) -> argparse.ArgumentParser:
         made = commands.add_parser(name, help=text)
         made.add_argument("site_file", type=Path, metavar="SITE.toml")
@@ -126,11 +136,10 @@ def _add_consoles(commands: "_Subparsers[argparse.ArgumentParser]") -> None:
     console("shutdown", "end the engine in order")
 
 
-def _add_sessions(commands: "_Subparsers[argparse.ArgumentParser]") -> None:
+def _add_sessions(commands: _Family) -> None:
     def session(name: str, text: str) -> argparse.ArgumentParser:
         made = commands.add_parser(name, help=text)
         made.add_argument("session", type=Path, metavar="SESSION")
-        made.set_defaults(where="app.sessions.commands")
         return made
 
     audit = session("audit", "check that a session's audit is as it was written")
@@ -138,13 +147,11 @@ def _add_sessions(commands: "_Subparsers[argparse.ArgumentParser]") -> None:
     history = commands.add_parser("history", help="what electrodes and devices received so far")
     history.add_argument("site_file", type=Path, metavar="SITE.toml")
     history.add_argument("--json", action="store_true")
-    history.set_defaults(where="app.sessions.commands")
     session("info", "what a recorded session holds, on one screen")
     report = session("report", "figures and one HTML page about a recorded session")
     report.add_argument("--out", type=Path, metavar="FOLDER", help="default SESSION/export/report")
     recover = commands.add_parser("recover", help="make whole what a crash left; never deletes")
     recover.add_argument("folder", type=Path, metavar="SESSION|FOLDER")
-    recover.set_defaults(where="app.sessions.commands")
     export = session("export", "write a session in other programs' formats; goes on if interrupted")
     export.add_argument("--nwb", action="store_true", help="one NWB 2 file with everything")
     export.add_argument("--csv", action="store_true", help="one CSV file a table")
@@ -158,7 +165,7 @@ def _add_sessions(commands: "_Subparsers[argparse.ArgumentParser]") -> None:
     session("replay", "decide a recorded session again; identical, or the first difference")
 
 
-def _add_demo(commands: "_Subparsers[argparse.ArgumentParser]") -> None:
+def _add_demo(commands: _Family) -> None:
     demo = commands.add_parser("demo", help="the 2020 experiment on mock instruments, all here")
     demo.add_argument("--seconds-per-phase", type=_positive, default=10.0)
     demo.add_argument("--out", type=Path, default=Path("demo-out"), metavar="DIR")
@@ -177,7 +184,7 @@ def _add_demo(commands: "_Subparsers[argparse.ArgumentParser]") -> None:
     demo.add_argument("--json", action="store_true", help="print summary.json at the end")
 
 
-def _add_detect(commands: "_Subparsers[argparse.ArgumentParser]") -> None:
+def _add_detect(commands: _Family) -> None:
     detect = commands.add_parser(
         "detect", help="find the spikes of a recording, as an engine would"
     )
@@ -202,9 +209,8 @@ def _add_detect(commands: "_Subparsers[argparse.ArgumentParser]") -> None:
     add("--json", action="store_true", help="print summary.json at the end")
 
 
-def _add_window(commands: "_Subparsers[argparse.ArgumentParser]") -> None:
+def _add_window(commands: _Family) -> None:
     gui = commands.add_parser("gui", help="the operator's window; starts or attaches to engines")
-    gui.set_defaults(where="app.gui.commands")
     add = gui.add_argument
     add("site_files", type=Path, nargs="*", metavar="SITE.toml", help="one view for each")
     add("--experiment", type=Path, metavar="EXPERIMENT.toml", help="for an engine that is started")
@@ -215,10 +221,8 @@ def _add_window(commands: "_Subparsers[argparse.ArgumentParser]") -> None:
     add("--certificate", type=Path, metavar="ME.crt", help="the certificate that site.toml names")
     add("--site-certificate", type=Path, metavar="SITE.crt", help="the engine's own, pinned")
     pictures = commands.add_parser("screenshots", help="the window's pictures, made offscreen")
-    pictures.set_defaults(where="app.gui.commands")
     pictures.add_argument("--out", type=Path, default=Path("docs/pictures"), metavar="DIR")
     operator = commands.add_parser("operator-key", help="make an operator's key and certificate")
-    operator.set_defaults(where="app.gui.commands")
     operator.add_argument("name", metavar="NAME")
     operator.add_argument("--folder", type=Path, default=Path("keys"), metavar="DIR")
 

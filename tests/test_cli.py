@@ -37,7 +37,7 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 def test_every_command_has_a_function() -> None:
     (choices,) = [a.choices for a in build_parser()._actions if a.dest == "command"]
     for name, parser in choices.items():
-        where = importlib.import_module(parser.get_default("where") or "app.commands")
+        where = importlib.import_module(parser.get_default("where"))
         assert callable(getattr(where, name.replace("-", "_")))
 
 
@@ -192,7 +192,8 @@ def test_a_recording_that_is_not_there_is_named(
 
 def test_headless_use_imports_no_qt() -> None:
     code = (
-        "import json, sys, app.cli, app.commands, app.run_engine, app.supervisor, app.demo.run; "
+        "import json, sys, app.cli, app.commands.running, app.commands.consoles; "
+        "import app.run_engine, app.supervisor, app.demo.run; "
         "print(json.dumps(sorted(m.split('.')[0] for m in sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
