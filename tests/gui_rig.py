@@ -57,7 +57,7 @@ DESCRIPTION: dict[str, Any] = {
     "peers": [],
     "amplifiers": [{
         "name": "mea1", "provenance": "mock", "n_channels": 4, "sample_rate_hz": 20_000.0,
-        "detection": {"threshold_sigma": 5.0}, "neurons": {"A-001": 256},
+        "detection": {"threshold_sigma": 5.0, "polarity": "neg"}, "neurons": {"A-001": 256},
         "patterns": [{
             "pattern_id": 1, "post": 256, "channels": ["A-002"], "first_amplitude_a": 2e-6,
             "first_duration_s": 200e-6, "second_amplitude_a": 2e-6, "second_duration_s": 200e-6,

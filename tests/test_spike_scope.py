@@ -9,7 +9,8 @@ from app.console.feed import FEED_SNIPPET, ChannelStates, Snippets
 from app.gui.drawing.palette import LIGHT
 from app.gui.drawing.snippet_store import SnippetStore
 from app.gui.drawing.spike_scope import SpikeScope
-from app.gui.drawing.threshold_request import ThresholdRequest, request_at
+from app.gui.drawing.threshold_line import ThresholdLine
+from app.gui.drawing.threshold_request import ThresholdRequest, request_of
 
 SIGMA_UV = 8.0
 
@@ -42,8 +43,9 @@ def scope(qtbot):
     return widget
 
 
-def drag_line_to(scope: SpikeScope, qtbot, y_uv: float) -> None:
-    """Take the line with the mouse and let it go at another potential."""
+def drag_line_to(scope: SpikeScope, qtbot, y_uv: float, line: ThresholdLine | None = None) -> None:
+    """Take a line with the mouse and let it go at another potential."""
+    line = line or scope.lines.below
     viewport, view_box = scope.plot.viewport(), scope.plot.getPlotItem().getViewBox()
 
     def at(uv: float) -> QPoint:
@@ -51,7 +53,7 @@ def drag_line_to(scope: SpikeScope, qtbot, y_uv: float) -> None:
         scene = view_box.mapViewToScene(QPointF(sum(middle) / 2, uv))
         return scope.plot.mapFromScene(scene)
 
-    start, stop = at(scope.line.value()), at(y_uv)
+    start, stop = at(line.value()), at(y_uv)
     qtbot.mouseMove(viewport, start)
     qtbot.mousePress(viewport, Qt.MouseButton.LeftButton, pos=start)
     for i in range(1, 11):
@@ -65,10 +67,10 @@ def microvolts_a_pixel(scope: SpikeScope) -> float:
 
 
 def test_the_line_says_where_the_engine_has_its_threshold(scope):
-    assert scope.line.value() == -40
-    assert scope.line.words.toPlainText() == "−40.0 µV = −5.0 σ"
+    assert scope.lines.below.value() == -40
+    assert scope.lines.below.words.toPlainText() == "−40.0 µV = −5.0 σ"
     scope.set_states(states(np.nan))
-    assert not scope.line.isVisible()
+    assert not scope.lines.below.isVisible()
     assert not scope.sigma_choice.isEnabled()
 
 
@@ -79,7 +81,7 @@ def test_dragging_the_line_in_microvolts_asks_for_where_it_was_dropped(scope, qt
     request = caught.args[0]
     assert (request.channel, request.n_sigma) == (3, None)
     assert request.threshold_uv == pytest.approx(60.0, abs=3 * microvolts_a_pixel(scope))
-    assert scope.line.words.toPlainText().endswith("asked for")
+    assert scope.lines.below.words.toPlainText().endswith("asked for")
 
 
 def test_dragging_the_line_in_sigma_for_all_asks_for_a_multiple_of_the_noise(scope, qtbot):
@@ -94,18 +96,18 @@ def test_dragging_the_line_in_sigma_for_all_asks_for_a_multiple_of_the_noise(sco
 def test_the_line_stays_where_it_was_asked_until_the_engine_has_it(scope, qtbot):
     scope._ask(ThresholdRequest(3, threshold_uv=50.0))
     scope.set_states(states(41.0))
-    assert scope.line.value() == -50
-    assert scope.line.pen.style() == Qt.PenStyle.DashLine
+    assert scope.lines.below.value() == -50
+    assert scope.lines.below.pen.style() == Qt.PenStyle.DashLine
     scope.set_states(states(50.0))
-    assert scope.line.value() == -50
-    assert scope.line.pen.style() == Qt.PenStyle.SolidLine
+    assert scope.lines.below.value() == -50
+    assert scope.lines.below.pen.style() == Qt.PenStyle.SolidLine
     assert scope.answer.text() == ""
 
 
 def test_a_refusal_puts_the_line_back_and_says_why(scope):
     scope._ask(ThresholdRequest(3, threshold_uv=4.0))
     scope.show_refusal("4 µV is below the noise floor of 8 µV")
-    assert scope.line.value() == -40
+    assert scope.lines.below.value() == -40
     assert scope.answer.text() == "Refused: 4 µV is below the noise floor of 8 µV"
 
 
@@ -115,21 +117,69 @@ def test_choosing_a_multiple_asks_for_it(scope, qtbot):
         scope.sigma_choice.setCurrentIndex(index)
         scope.sigma_choice.activated.emit(index)
     assert caught.args[0] == ThresholdRequest(3, n_sigma=6.0)
-    assert scope.line.value() == -48
+    assert scope.lines.below.value() == -48
 
 
 @pytest.mark.parametrize(
-    ("y_uv", "sigma_uv", "in_sigma", "expected"),
+    ("dropped_uv", "sigma_uv", "in_sigma", "expected"),
     [
-        (-41.37, 8.0, False, ThresholdRequest(2, threshold_uv=41.5)),
-        (-41.37, 8.0, True, ThresholdRequest(2, n_sigma=5.2)),
-        (5.0, 8.0, False, None),
-        (-40.0, float("nan"), True, None),
-        (-40.0, 0.0, True, None),
+        (41.37, 8.0, False, ThresholdRequest(2, threshold_uv=41.5)),
+        (41.37, 8.0, True, ThresholdRequest(2, n_sigma=5.2)),
+        (0.5, 8.0, True, ThresholdRequest(2, n_sigma=0.1)),
+        (0.5, 8.0, False, ThresholdRequest(2, threshold_uv=0.5)),
+        (40.0, float("nan"), True, None),
+        (40.0, 0.0, True, None),
     ],
 )
-def test_where_a_line_is_dropped_becomes_a_request(y_uv, sigma_uv, in_sigma, expected):
-    assert request_at(y_uv, 2, sigma_uv, in_sigma=in_sigma) == expected
+def test_where_a_line_is_dropped_becomes_a_request(dropped_uv, sigma_uv, in_sigma, expected):
+    assert request_of(dropped_uv, 2, sigma_uv, in_sigma=in_sigma) == expected
+
+
+@pytest.mark.parametrize(
+    ("polarity", "potentials_uv", "words"),
+    [
+        ("neg", [-40.0], ["−40.0 µV = −5.0 σ"]),
+        ("pos", [40.0], ["+40.0 µV = +5.0 σ"]),
+        ("both", [-40.0, 40.0], ["−40.0 µV = −5.0 σ", "+40.0 µV = +5.0 σ"]),
+    ],
+)
+def test_lines_stand_on_the_sides_on_which_detection_looks(scope, polarity, potentials_uv, words):
+    scope.set_polarity(polarity)
+    seen = [line for line in (scope.lines.below, scope.lines.above) if line.isVisible()]
+    assert [line.value() for line in seen] == potentials_uv
+    assert [line.words.toPlainText() for line in seen] == words
+    assert (
+        scope.sigma_choice.itemText(scope.sigma_choice.findData(6.0))
+        == ({"neg": "−6 σ", "pos": "+6 σ", "both": "±6 σ"}[polarity])
+    )
+    scope.set_states(states(np.nan))
+    assert not scope.lines.below.isVisible()
+    assert not scope.lines.above.isVisible()
+
+
+@pytest.mark.parametrize("side", [-1, +1])
+@pytest.mark.parametrize("in_sigma", [True, False])
+def test_either_line_of_both_asks_for_its_magnitude_and_takes_the_other_along(
+    scope, qtbot, side, in_sigma
+):
+    scope.set_polarity("both")
+    scope.unit_choice.setCurrentIndex(scope.unit_choice.findData(in_sigma))
+    line = scope.lines.below if side < 0 else scope.lines.above
+    with qtbot.waitSignal(scope.threshold_requested) as caught:
+        drag_line_to(scope, qtbot, side * 64.0, line)
+    request, slack_uv = caught.args[0], 3 * microvolts_a_pixel(scope)
+    assert request.magnitude_uv(SIGMA_UV) == pytest.approx(64.0, abs=slack_uv)
+    assert (request.n_sigma is not None) is in_sigma
+    assert scope.lines.above.value() == -scope.lines.below.value()
+    assert scope.answer.text().startswith("Asked for A-003: ±")
+
+
+def test_a_positive_line_cannot_be_dragged_below_zero(scope, qtbot):
+    scope.set_polarity("pos")
+    with qtbot.waitSignal(scope.threshold_requested) as caught:
+        drag_line_to(scope, qtbot, -50.0, scope.lines.above)
+    assert caught.args[0].magnitude_uv(SIGMA_UV) == pytest.approx(0.1 * SIGMA_UV)
+    assert scope.lines.above.value() > 0
 
 
 @pytest.mark.parametrize("given", [{}, {"threshold_uv": 5.0, "n_sigma": 5.0}, {"n_sigma": -1.0}])

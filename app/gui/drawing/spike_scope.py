@@ -12,8 +12,8 @@ from app.gui.drawing.calm_combo_box import CalmComboBox
 from app.gui.drawing.palette import DARK, Palette
 from app.gui.drawing.plot_colours import new_plot, paint_plot
 from app.gui.drawing.snippet_store import SnippetStore
-from app.gui.drawing.threshold_line import ThresholdLine
-from app.gui.drawing.threshold_request import ThresholdRequest, request_at
+from app.gui.drawing.threshold_lines import SIGNS, ThresholdLines
+from app.gui.drawing.threshold_request import ThresholdRequest, request_of
 from app.gui.drawing.trace_settings import SCALES_UV, round_up_125
 
 N_SHOWN = (20, 50, 100, 200)
@@ -22,9 +22,10 @@ OLD_ALPHA = 140
 
 
 class SpikeScope(QWidget):
-    """Give it `set_format`, `select_channel`, `add_snippets`, `set_states`; call `refresh`.
+    """Give it `set_format`, `set_polarity`, `select_channel`, `add_snippets`, `set_states`.
 
-    The line is where the engine says its threshold is. Dragging it asks for another one by
+    Call `refresh` to have it drawn. The line is where the engine says its threshold is, on the side
+    of zero on which detection looks. Dragging it asks for another threshold by
     `threshold_requested`; it is dashed until `set_states` brings what was asked for, or
     `show_applied` or `show_refusal` tell the engine's answer.
     """
@@ -43,9 +44,10 @@ class SpikeScope(QWidget):
         self._n_drawn = -1
         self.plot = new_plot("Time from the trough", "ms", "Potential, filtered", "µV")
         self._old, self._new = pg.PlotCurveItem(), pg.PlotCurveItem()
-        self.line = ThresholdLine()
-        for item in (self._old, self._new, self.line):
+        for item in (self._old, self._new):
             self.plot.addItem(item)
+        self.lines = ThresholdLines(self.plot)
+        self._sign = ""
         self.scope_choice = self._combo(
             [("this electrode", False), ("all electrodes", True)],
             "whose threshold the line and the choice of σ change",
@@ -55,7 +57,7 @@ class SpikeScope(QWidget):
             "σ: a multiple of the electrode's own noise, which follows it; µV: a fixed potential",
         )
         self.sigma_choice = self._combo(
-            [("set to ...", None), *((f"−{k:g} σ", k) for k in N_SIGMA)],
+            [("set to ...", None), *(("", k) for k in N_SIGMA)],
             "set the threshold to this multiple of the noise",
         )
         self.scale_choice = self._combo(
@@ -70,6 +72,7 @@ class SpikeScope(QWidget):
         self.answer.setWordWrap(True)
         self._arrange()
         self._connect()
+        self.set_polarity("neg")
         self.set_colours(palette)
         self._show_threshold()
 
@@ -98,7 +101,7 @@ class SpikeScope(QWidget):
         column.addWidget(self.audio)
 
     def _connect(self) -> None:
-        self.line.dropped.connect(self._drop)
+        self.lines.dropped.connect(self._drop)
         self.sigma_choice.activated.connect(self._choose_sigma)
         self.scale_choice.activated.connect(self._rescale)
         self.n_choice.activated.connect(self._redraw)
@@ -112,6 +115,15 @@ class SpikeScope(QWidget):
         self.audio.set_format(feed_format)
         self.title.setText("Select an electrode")
         self._forget_asked("")
+
+    def set_polarity(self, polarity: str) -> None:
+        """Take the side of zero on which detection looks for spikes: `neg`, `pos` or `both`."""
+        self._sign = SIGNS[polarity]
+        self.lines.set_polarity(polarity)
+        for index, n_sigma in enumerate(N_SIGMA, start=1):
+            self.sigma_choice.setItemText(index, f"{self._sign}{n_sigma:g} σ")
+        extremum = {"neg": "trough", "pos": "peak", "both": "trough or peak"}[polarity]
+        self.plot.setLabel("bottom", f"Time from the {extremum}", "ms")
 
     def select_channel(self, channel: int) -> None:
         """Show another electrode."""
@@ -157,7 +169,7 @@ class SpikeScope(QWidget):
         old.setAlpha(OLD_ALPHA)
         self._old.setPen(QPen(old, 0))
         self._new.setPen(QPen(QColor.fromRgba(palette.spike), 0))
-        self.line.set_colours(palette)
+        self.lines.set_colours(palette)
         self._show_threshold()
 
     def refresh(self) -> None:
@@ -218,13 +230,13 @@ class SpikeScope(QWidget):
         is_known = bool(np.isfinite(self.threshold_uv))
         for choice in (self.sigma_choice, self.scope_choice, self.unit_choice):
             choice.setEnabled(is_known)
-        self.line.set_sigma(self.sigma_uv)
-        if not is_known or not self.line.is_held:
-            self.line.confirm(self.threshold_uv)
+        self.lines.set_sigma(self.sigma_uv)
+        if not is_known or not self.lines.is_held:
+            self.lines.confirm(self.threshold_uv)
 
-    def _drop(self, y_uv: float) -> None:
+    def _drop(self, dropped_uv: float) -> None:
         in_sigma = bool(self.unit_choice.currentData())
-        request = request_at(y_uv, self._scope(), self.sigma_uv, in_sigma=in_sigma)
+        request = request_of(dropped_uv, self._scope(), self.sigma_uv, in_sigma=in_sigma)
         if request is None:
             self._forget_asked("The noise of this electrode is not known: choose µV")
         else:
@@ -243,12 +255,13 @@ class SpikeScope(QWidget):
         if self._channel is None or self._format is None:
             return
         self._asked = request
-        self.line.ask(request.magnitude_uv(self.sigma_uv))
-        self.answer.setText("Asked for " + request.text(self._format.channel_names[self._channel]))
+        self.lines.ask(request.magnitude_uv(self.sigma_uv))
+        name = self._format.channel_names[self._channel]
+        self.answer.setText("Asked for " + request.text(name, self._sign))
         self.threshold_requested.emit(request)
 
     def _forget_asked(self, answer: str) -> None:
         self._asked = None
         self.answer.setText(answer)
-        self.line.confirm(self.threshold_uv)
+        self.lines.confirm(self.threshold_uv)
         self._show_threshold()

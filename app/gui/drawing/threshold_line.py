@@ -1,4 +1,4 @@
-"""The threshold in the spike scope: a line that the operator drags and the engine confirms."""
+"""One threshold in the spike scope: a line that the operator drags and the engine confirms."""
 
 from enum import Enum
 
@@ -8,25 +8,32 @@ from PyQt6.QtGui import QColor, QPen
 
 from app.gui.drawing.palette import DARK, Palette
 
-LINE_RANGE_UV = (-10_000.0, -0.5)
-
-
-class _State(Enum):
-    CONFIRMED = 0
-    DRAGGED = 1
-    ASKED = 2
+SMALLEST_UV, LARGEST_UV = 0.5, 10_000.0
 
 
 class ThresholdLine(pg.InfiniteLine):
-    """Solid where the engine has its threshold; dashed while it is held or only asked for."""
+    """Solid where the engine has its threshold; dashed while it is held or only asked for.
 
+    `side` is -1 for a line below zero and +1 for one above; the line never crosses zero. Thresholds
+    are magnitudes in microvolts.
+    """
+
+    moved = pyqtSignal(float)
+    """The operator holds it at this threshold."""
     dropped = pyqtSignal(float)
-    """The operator let it go at this potential, in microvolts."""
+    """The operator let it go at this threshold."""
 
-    def __init__(self) -> None:
-        super().__init__(angle=0, movable=True, bounds=LINE_RANGE_UV)
+    class _State(Enum):
+        CONFIRMED = 0
+        DRAGGED = 1
+        ASKED = 2
+
+    def __init__(self, side: int) -> None:
+        bounds = sorted((side * SMALLEST_UV, side * LARGEST_UV))
+        super().__init__(angle=0, movable=True, bounds=bounds)
+        self._side = side
         self._palette = DARK
-        self._state = _State.CONFIRMED
+        self._state = self._State.CONFIRMED
         self._sigma_uv = float("nan")
         self.words = pg.InfLineLabel(self, "", position=0.98, anchors=[(1, 1), (1, 0)])
         self.sigDragged.connect(self._drag)
@@ -34,9 +41,14 @@ class ThresholdLine(pg.InfiniteLine):
         self._paint()
 
     @property
+    def threshold_uv(self) -> float:
+        """Get the threshold it stands at."""
+        return self._side * float(self.value())
+
+    @property
     def is_held(self) -> bool:
         """Say whether it stands where the operator wants it, not where the engine has it."""
-        return self._state is not _State.CONFIRMED
+        return self._state is not self._State.CONFIRMED
 
     def set_colours(self, palette: Palette) -> None:
         """Use a dark or a light palette."""
@@ -48,27 +60,31 @@ class ThresholdLine(pg.InfiniteLine):
         self._sigma_uv = sigma_uv
 
     def confirm(self, threshold_uv: float) -> None:
-        """Stand where the engine has it; a magnitude in microvolts, nan: hidden."""
-        is_known = threshold_uv > 0
-        self.setVisible(is_known)
-        self._state = _State.CONFIRMED
-        if is_known:
-            self.setValue(-threshold_uv)
-        self._paint()
+        """Stand where the engine has it; nan: stay where it was."""
+        self._stand(threshold_uv, self._State.CONFIRMED)
 
     def ask(self, threshold_uv: float) -> None:
         """Stand where the operator asked for it, until it is confirmed."""
-        self._state = _State.ASKED
-        self.setValue(-threshold_uv)
+        self._stand(threshold_uv, self._State.ASKED)
+
+    def follow(self, threshold_uv: float) -> None:
+        """Stand where the operator holds the other line."""
+        self._stand(threshold_uv, self._State.DRAGGED)
+
+    def _stand(self, threshold_uv: float, state: "ThresholdLine._State") -> None:
+        self._state = state
+        if threshold_uv > 0:
+            self.setValue(self._side * threshold_uv)
         self._paint()
 
     def _drag(self) -> None:
-        self._state = _State.DRAGGED
+        self._state = self._State.DRAGGED
         self._paint()
+        self.moved.emit(self.threshold_uv)
 
     def _drop(self) -> None:
-        self._state = _State.ASKED
-        self.dropped.emit(float(self.value()))
+        self._state = self._State.ASKED
+        self.dropped.emit(self.threshold_uv)
 
     def _paint(self) -> None:
         style = Qt.PenStyle.DashLine if self.is_held else Qt.PenStyle.SolidLine
@@ -76,11 +92,11 @@ class ThresholdLine(pg.InfiniteLine):
         pen.setCosmetic(True)
         self.setPen(pen)
         self.setHoverPen(pen)
-        threshold_uv = -float(self.value())
-        text = f"−{threshold_uv:.1f} µV"
+        sign = "−" if self._side < 0 else "+"
+        text = f"{sign}{self.threshold_uv:.1f} µV"
         if self._sigma_uv > 0:
-            text += f" = −{threshold_uv / self._sigma_uv:.1f} σ"
-        if self._state is _State.ASKED:
+            text += f" = {sign}{self.threshold_uv / self._sigma_uv:.1f} σ"
+        if self._state is self._State.ASKED:
             text += ", asked for"
         self.words.setText(text)
         self.words.setColor(QColor.fromRgba(self._palette.text))

@@ -38,24 +38,24 @@ class ThresholdRequest:
         wanted_uv = self.magnitude_uv(sigma_uv)
         return abs(threshold_uv - wanted_uv) <= TOLERANCE * wanted_uv
 
-    def text(self, name: str) -> str:
-        """Say in words what is asked for; `name` is the channel's."""
+    def text(self, name: str, sign: str) -> str:
+        """Say in words what is asked for; `name` is the channel's, `sign` the polarity's."""
         who = "all electrodes" if self.channel is None else name
         if self.n_sigma is not None:
-            return f"{who}: −{self.n_sigma:g} σ"
-        return f"{who}: −{self.threshold_uv:.1f} µV"
+            return f"{who}: {sign}{self.n_sigma:g} σ"
+        return f"{who}: {sign}{self.threshold_uv:.1f} µV"
 
 
-def request_at(
-    y_uv: float, channel: int | None, sigma_uv: float, *, in_sigma: bool
+def request_of(
+    dropped_uv: float, channel: int | None, sigma_uv: float, *, in_sigma: bool
 ) -> ThresholdRequest | None:
-    """Return what a line dragged to `y_uv` asks for; None where it cannot be a threshold.
+    """Return what a line asks for that was let go at a threshold; None if the noise is not known.
 
     A multiple of the noise is rounded to a tenth, microvolts to half of one: finer is not meant by
     a hand on a mouse.
     """
-    if in_sigma:
-        n_sigma = round(-y_uv / sigma_uv, 1) if sigma_uv > 0 else 0.0
-        return ThresholdRequest(channel, n_sigma=n_sigma) if n_sigma > 0 else None
-    threshold_uv = round(-y_uv * 2) / 2
-    return ThresholdRequest(channel, threshold_uv=threshold_uv) if threshold_uv > 0 else None
+    if not in_sigma:
+        return ThresholdRequest(channel, threshold_uv=max(0.5, round(dropped_uv * 2) / 2))
+    if not sigma_uv > 0:
+        return None
+    return ThresholdRequest(channel, n_sigma=max(0.1, round(dropped_uv / sigma_uv, 1)))

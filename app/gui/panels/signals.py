@@ -80,6 +80,7 @@ class SignalPanels:
         self.scope.threshold_requested.connect(self._ask_threshold)
         self.traces.settings_changed.connect(self._ask_columns)
         link.attached.connect(self._ask_columns)
+        link.described.connect(self._described)
 
     def select_channel(self, channel: int) -> None:
         """Show one electrode in every view that can."""
@@ -136,6 +137,10 @@ class SignalPanels:
             view.set_format(feed_format)
         if feed_format.channel_names:
             self.select_channel(0)
+
+    def _described(self, description: dict[str, Any]) -> None:
+        for amplifier in description["amplifiers"]:  # a site has one, or none
+            self.scope.set_polarity(amplifier["detection"]["polarity"])
 
     def _ask_columns(self, _settings: object = None) -> None:
         self._link.call("show", is_filtered=self.traces.settings.is_filtered)
