@@ -1,6 +1,8 @@
 """A small closed session with something in every table, made by the recorder itself. No tests."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +35,7 @@ RATE_HZ = 20_000.0
 S = 1_000_000_000
 START_NS = 100 * S
 UTC_NS = 1_711_283_405_250_000_000
-METADATA = {
+METADATA: Mapping[str, Any] = {
     "about": {
         "institution": "University",
         "laboratory": "MEA lab",
@@ -53,9 +55,16 @@ OFFSET_NS = 7 * S
 """Zurich's clock minus ours."""
 
 
-def make_session(root: Path, *, n_channels: int = 4, seconds: float = 1.0, gap: int = 0) -> Path:
+def make_session(
+    root: Path,
+    *,
+    n_channels: int = 4,
+    seconds: float = 1.0,
+    gap: int = 0,
+    metadata: Mapping[str, Any] = METADATA,
+) -> Path:
     """Record `seconds` of noise with stimuli, lose `gap` samples in the middle."""
-    session = new_session(root)
+    session = new_session(root, metadata=metadata)
     failures: list[str] = []
     log = EventLog(session.events_path, on_failure=lambda n, e: failures.append(f"{n}: {e}"))
     raw = RawWriter(
@@ -90,7 +99,9 @@ def make_session(root: Path, *, n_channels: int = 4, seconds: float = 1.0, gap: 
     return session.folder
 
 
-def new_session(root: Path, reserve_bytes: int = 4096) -> Session:
+def new_session(
+    root: Path, reserve_bytes: int = 4096, metadata: Mapping[str, Any] = METADATA
+) -> Session:
     return create_session(
         root,
         site="padova",
@@ -102,7 +113,7 @@ def new_session(root: Path, reserve_bytes: int = 4096) -> Session:
         clock="boot-1",
         anchor=(START_NS, UTC_NS, 50),
         provenance={"mea1": "mock"},
-        metadata=METADATA,
+        metadata=metadata,
         reserve_bytes=reserve_bytes,
     )
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from nwb_complaints import complaints
 
 from app.cli import main
 from app.sessions.replay import replay
@@ -52,6 +53,16 @@ def test_no_link_lost_or_doubled_an_event(demo: tuple[Path, dict[str, Any]]) -> 
         assert link["n_sent"] == link["n_received"] > 0
         assert link["n_lost"] == link["n_duplicated"] == 0
     assert summary["loop_latency_us"]["n"] > 100
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("site", ["padova", "southampton", "zurich"])
+def test_each_session_exports_to_nwb_without_a_complaint(
+    demo: tuple[Path, dict[str, Any]], tmp_path: Path, site: str
+) -> None:
+    session = only_session(demo[0], site)
+    assert main(["export", str(session), "--nwb", "--out", str(tmp_path)]) == 0
+    assert complaints(tmp_path / f"{session.name}.nwb") == []
 
 
 def test_pulses_were_asked_for_when_the_rule_says(demo: tuple[Path, dict[str, Any]]) -> None:

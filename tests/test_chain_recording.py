@@ -44,3 +44,7 @@ def test_recorded_spikes_cross_and_every_stimulus_is_refused_by_name(
     refused = {(row["site"], row["reason"]): row["n"] for row in summary["refusals"]}
     assert refused["padova", "playback cannot stimulate"] == n_asked
     assert summary["loop_latency_us"]["n"] == 0
+    for folder in summary["sessions"].values():
+        metadata = json.loads((Path(folder) / "session.json").read_text())["metadata"]
+        assert metadata["cultures"] == {}
+        assert metadata["culture_elsewhere"] is None, "it was a recording, of nobody knows what"

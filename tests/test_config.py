@@ -32,6 +32,27 @@ def test_shipped_chain_has_no_conflicts() -> None:
     assert not is_site_file(EXAMPLES / "experiment.toml")
 
 
+def test_a_culture_elsewhere_must_be_the_one_that_lives_there() -> None:
+    experiment = load_experiment(EXAMPLES / "experiment.toml")
+    home = parse(example_text("padova").encode(), Site, "padova.toml")
+    text = example_text("zurich")
+    mouse = text.replace("Rattus norvegicus", "Mus musculus")
+    away = parse(mouse.encode(), Site, "zurich.toml")
+    said = [c for c in check_together(experiment, [home, away]) if "about.culture" in c]
+    assert said == [
+        "site zurich: [about.culture] has species Mus musculus instead of Rattus norvegicus of the "
+        "culture at padova"
+    ]
+    assert not any("about.culture" in c for c in check_together(experiment, [away]))
+    own = parse(text.replace('site = "padova"', 'site = "zurich"').encode(), Site, "zurich.toml")
+    assert any("[amplifiers.culture]" in c for c in check_site(own))
+    silent = msgspec.structs.replace(
+        home, amplifiers=(msgspec.structs.replace(home.amplifiers[0], culture=None),)
+    )
+    said = check_together(experiment, [silent, away])
+    assert any("at padova, which states none" in c for c in said)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "place"),
     [

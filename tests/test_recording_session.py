@@ -60,6 +60,8 @@ def test_a_session_has_its_name_copies_and_description(tmp_path: Path) -> None:
                 "description": None,
             },
             "cultures": {},
+            "culture_elsewhere": None,
+            "electrodes": {},
             "devices": {},
         },
         "recovered": [],

@@ -147,6 +147,9 @@ def test_what_the_site_file_says_goes_into_the_recording() -> None:
     metadata = msgspec.convert(
         metadata_of(parse(devices, Site, "southampton.toml"), dt.date(2020, 1, 1)), Metadata
     )
+    assert metadata.culture_elsewhere is not None
+    assert metadata.culture_elsewhere.site == "padova"
+    assert metadata.culture_elsewhere.days_in_vitro == 0
     assert metadata.devices["w12b21"] == DeviceInfo(wordline=12, bitline=21, wafer="W7", die="3,4")
     for wrong in (b"rat", b"Rattus Norvegicus"):
         with pytest.raises(ConfigError, match="species"):

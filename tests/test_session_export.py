@@ -1,8 +1,8 @@
 """Exports that others open: NWB without a complaint, a sorting folder, CSV; each taken up again."""
 
 import csv
+import datetime as dt
 import json
-import warnings
 from pathlib import Path
 
 import h5py
@@ -10,10 +10,13 @@ import msgspec
 import numpy as np
 import pytest
 import spikeinterface.extractors as se
-from small_session import RATE_HZ, make_session, own_spikes
+from nwb_complaints import complaints
+from small_session import CHAIN, RATE_HZ, make_session, own_spikes
 from spikeinterface.core import read_numpy_sorting_folder
 
 from app.cli import main
+from app.config.load import load_site
+from app.engine.wiring import metadata_of
 from app.recording.reader import open_session
 from app.sessions.export import nwb, nwb_samples
 from app.sessions.export.csv_tables import export_csv
@@ -22,19 +25,6 @@ from app.sessions.export.csv_tables import export_csv
 @pytest.fixture(scope="module")
 def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_session(tmp_path_factory.mktemp("session"), seconds=2.0, gap=200)
-
-
-def complaints(path: Path) -> list[str]:
-    from nwbinspector import inspect_nwbfile
-    from pynwb import validate
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        found = [str(error) for error in validate(path=str(path))]
-        found += [
-            f"{m.check_function_name}: {m.message}" for m in inspect_nwbfile(nwbfile_path=path)
-        ]
-    return found
 
 
 def series_of(path: Path) -> list[np.ndarray]:
@@ -65,6 +55,41 @@ def test_nwb_has_all_samples_and_no_complaint(session: Path, tmp_path: Path) -> 
     )
     assert recording.get_num_channels() == 4
     assert not list(tmp_path.glob("*part*")) + list(tmp_path.glob("*progress*"))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_session_that_states_no_culture_says_what_to_add(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session = make_session(tmp_path, seconds=0.2, metadata={})
+    assert main(["export", str(session), "--nwb", "--out", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "nwbinspector will miss it: a subject ([amplifiers.culture], or [about.culture]" in said
+    assert "experimenters ([about]), an institution ([about]); add it to site padova's" in said
+    found = complaints(tmp_path / f"{session.name}.nwb")
+    assert any("Subject is missing" in sentence for sentence in found)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_electrodes_carry_their_places_and_a_culture_elsewhere_its_site(tmp_path: Path) -> None:
+    site = load_site(CHAIN / "southampton.toml")
+    metadata = metadata_of(site, dt.date(2020, 1, 22))
+    metadata["electrodes"] = {
+        "mea1": [
+            {"channel": "A-000", "is_bad": False, "x_um": 100.0, "y_um": 200.0},
+            {"channel": "A-001", "is_bad": True},
+        ]
+    }
+    session = make_session(tmp_path, seconds=0.2, metadata=metadata)
+    assert main(["export", str(session), "--nwb", "--out", str(tmp_path)]) == 0
+    path = tmp_path / f"{session.name}.nwb"
+    assert complaints(path) == []
+    with h5py.File(path) as file:
+        assert b"at site padova and not here" in file["general/subject/description"][()]
+        assert file["general/subject/age"][()] == b"P21D"
+        table = file["general/extracellular_ephys/electrodes"]
+        np.testing.assert_array_equal(table["rel_x"], [100.0, np.nan, np.nan, np.nan])
+        assert list(table["is_bad"]) == [False, True, False, False]
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from app.config.units import Text
+from app.config.units import Name, Text
 
 FamilyFirst = Annotated[str, Meta(pattern=r"^[^,]+, [^,]+$", max_length=200)]
 """A person as "Last, First", the form that NWB asks for."""
@@ -16,15 +16,6 @@ Species = Annotated[str, Meta(pattern=r"^[A-Z][a-z]+ [a-z]+$", max_length=100)]
 
 class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     pass
-
-
-class About(_Section, frozen=True, kw_only=True):
-    """Who does this, where, and what for."""
-
-    institution: Text | None = None
-    laboratory: Text | None = None
-    experimenters: tuple[FamilyFirst, ...] = ()
-    description: Text | None = None
 
 
 class Culture(_Section, frozen=True, kw_only=True):
@@ -45,3 +36,20 @@ class Culture(_Section, frozen=True, kw_only=True):
     def days_in_vitro(self, today: dt.date) -> int:
         """Return the age of the culture in days."""
         return (today - self.plated_on).days
+
+
+class CultureElsewhere(Culture, frozen=True, kw_only=True):
+    """The living network that the experiment is about, when it lives at another site."""
+
+    site: Name
+
+
+class About(_Section, frozen=True, kw_only=True):
+    """Who does this, where, and what for."""
+
+    institution: Text | None = None
+    laboratory: Text | None = None
+    experimenters: tuple[FamilyFirst, ...] = ()
+    description: Text | None = None
+    culture: CultureElsewhere | None = None
+    """A site without tissue records events that are about this one."""

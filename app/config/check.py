@@ -6,6 +6,7 @@ Each function returns sentences; an empty list means no conflict. Nothing here d
 from collections.abc import Iterable, Mapping
 
 from app.config.check_amplifiers import amplifier_conflicts, double
+from app.config.check_culture import culture_conflicts, own_culture_conflicts
 from app.config.check_rights import rights_conflicts, site_rights_conflicts
 from app.config.experiment import Experiment, Synapse
 from app.config.site import PlaybackAmplifier, Site
@@ -26,6 +27,7 @@ def check_site(site: Site) -> list[str]:
         *_device_conflicts(site),
         *_peer_conflicts(site),
         *site_rights_conflicts(site),
+        *own_culture_conflicts(site),
     ]
 
 
@@ -68,7 +70,7 @@ def check_together(experiment: Experiment, sites: Iterable[Site]) -> list[str]:
             )
     for synapse in experiment.synapses:
         sentences += _hosting_conflicts(experiment, synapse, by_name)
-    return sentences + rights_conflicts(experiment, by_name)
+    return sentences + rights_conflicts(experiment, by_name) + culture_conflicts(by_name)
 
 
 def provided_neurons(site: Site) -> set[int]:

@@ -99,11 +99,14 @@ def _demo_site(site: Site, settings: DemoSettings, index: int) -> Site:
     listen = site.listen
     if listen is not None:
         listen = msgspec.structs.replace(listen, port=0)
-    amplifiers = tuple(map(seeded, site.amplifiers))
-    if settings.recording is not None and site.amplifiers:
-        amplifiers = (_playback(site, settings.recording),)
+    amplifiers, about = tuple(map(seeded, site.amplifiers)), site.about
+    if settings.recording is not None:
+        # What was recorded there is not known here: no site says that it was the example's culture.
+        about = msgspec.structs.replace(about, culture=None)
+        amplifiers = (_playback(site, settings.recording),) if site.amplifiers else ()
     return msgspec.structs.replace(
         site,
+        about=about,
         listen=listen,
         amplifiers=amplifiers,
         smus=tuple(map(seeded, _smus(site, settings))),

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from app.config.about import Culture
 from app.config.electrode_map import amplifier_positions_um
 from app.config.experiment import Experiment
 from app.config.site import Amplifier, Site
@@ -151,12 +152,18 @@ def metadata_of(site: Site, today: dt.date) -> dict[str, Any]:
     """Return what a recording says about laboratory, cultures and devices, as plain values."""
     cultures = {a.name: a.culture for a in site.amplifiers if a.culture is not None}
     devices = {device.name: device for smu in site.smus for device in smu.devices}
+
+    def aged(culture: Culture) -> dict[str, Any]:
+        return {
+            **msgspec.to_builtins(culture),
+            "days_in_vitro": culture.days_in_vitro(today),
+        }
+
+    elsewhere = site.about.culture
     return {
         "about": msgspec.to_builtins(site.about),
-        "cultures": {
-            name: {**msgspec.to_builtins(c), "days_in_vitro": c.days_in_vitro(today)}
-            for name, c in cultures.items()
-        },
+        "cultures": {name: aged(culture) for name, culture in cultures.items()},
+        "culture_elsewhere": None if elsewhere is None else aged(elsewhere),
         "devices": {
             name: {"wafer": d.wafer, "die": d.die, "wordline": d.wordline, "bitline": d.bitline}
             for name, d in devices.items()

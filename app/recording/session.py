@@ -62,6 +62,17 @@ class CultureInfo(msgspec.Struct, frozen=True, kw_only=True):
     tissue: str | None = None
     array: str | None = None
     name: str | None = None
+    site: str | None = None
+    """Where it lives, if not here."""
+
+
+class ElectrodeInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one channel of an amplifier is joined to."""
+
+    channel: str
+    is_bad: bool = False
+    x_um: float | None = None
+    y_um: float | None = None
 
 
 class DeviceInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +98,10 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
 
     about: AboutInfo = AboutInfo()
     cultures: dict[str, CultureInfo] = {}
+    culture_elsewhere: CultureInfo | None = None
+    """That of the experiment, when it lives at another site."""
+    electrodes: dict[str, tuple[ElectrodeInfo, ...]] = {}
+    """By amplifier, in the order of its channels."""
     devices: dict[str, DeviceInfo] = {}
 
 

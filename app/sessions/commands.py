@@ -161,6 +161,7 @@ def export(arguments: argparse.Namespace) -> int:
 def _export_nwb(session: "SessionReader", path: Path) -> Path:
     try:
         from app.sessions.export.nwb import export_nwb  # noqa: PLC0415
+        from app.sessions.export.nwb_subject import what_is_missing  # noqa: PLC0415
     except ImportError as exc:
         raise RecordingError(
             f"NWB needs pynwb, which is not installed ({exc}): install spikebridge[nwb]"
@@ -168,6 +169,9 @@ def _export_nwb(session: "SessionReader", path: Path) -> Path:
     n_samples = sum(len(raw.samples) for raw in session.raw())
     with Progress("samples", n_samples) as progress:
         export_nwb(session, path, progress.advance)
+    missing = what_is_missing(session.info)
+    if missing:
+        _say(missing)
     return path
 
 

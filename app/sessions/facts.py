@@ -84,6 +84,9 @@ def _head(session: SessionReader) -> list[Line]:
 
 
 def _metadata(metadata: Metadata) -> list[Line]:
+    cultures = dict(metadata.cultures)
+    if metadata.culture_elsewhere is not None:
+        cultures[f"at {metadata.culture_elsewhere.site}"] = metadata.culture_elsewhere
     lines = [
         Line(
             f"culture {name}",
@@ -91,7 +94,7 @@ def _metadata(metadata: Metadata) -> list[Line]:
                 word for word in (c.species, f"{c.days_in_vitro} DIV", c.tissue, c.array) if word
             ),
         )
-        for name, c in metadata.cultures.items()
+        for name, c in cultures.items()
     ]
     return lines + [
         Line(f"device {name}", f"wafer {d.wafer}, die {d.die or 'not named'}")

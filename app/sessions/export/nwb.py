@@ -15,14 +15,14 @@ from hdmf.backends.hdf5.h5_utils import H5DataIO
 from pynwb import NWBHDF5IO, NWBFile
 from pynwb.device import Device
 from pynwb.ecephys import ElectricalSeries
-from pynwb.file import Subject
 
 from app.recording.errors import RecordingError
 from app.recording.raw_reader import RawSamples
 from app.recording.reader import SessionReader
-from app.recording.session import Metadata
+from app.recording.session import ElectrodeInfo, Metadata
 from app.sessions.export.nwb_events import event_tables
 from app.sessions.export.nwb_samples import CHUNK_CHANNELS, CHUNK_SAMPLES, SeriesCopy, copy_samples
+from app.sessions.export.nwb_subject import subject_of
 from app.sessions.facts import experiment_of
 
 COMPRESSED_FROM_BYTES = 50_000_000
@@ -92,12 +92,12 @@ def nwb_file(session: SessionReader, raw: list[RawSamples]) -> NWBFile:
         keywords=["hybrid neural network", "memristor", "microelectrode array"],
         notes=f"experiment SHA-256 {info.experiment_sha256}; software {info.software}",
     )
-    _add_subject(file, info.metadata)
+    file.subject = subject_of(info.metadata)
     devices = {
         name: file.create_device(name=name, description=f"{name} ({kind})")
         for name, kind in info.provenance.items()
     }
-    electrodes = _add_electrodes(file, raw, devices)
+    electrodes = _add_electrodes(file, raw, devices, info.metadata)
     for name, recording in zip(_names(raw), raw, strict=True):
         file.add_acquisition(_series(session, file, name, recording))
     _add_units(session, file, electrodes, raw, start_ns)
@@ -123,33 +123,33 @@ def _names(raw: list[RawSamples]) -> list[str]:
     return [f"ElectricalSeries{number:03d}" for number in range(1, len(raw) + 1)]
 
 
-def _add_subject(file: NWBFile, metadata: Metadata) -> None:
-    for name, culture in metadata.cultures.items():
-        file.subject = Subject(
-            subject_id=culture.name or name,
-            species=culture.species,
-            sex=culture.sex,
-            age=f"P{max(0, culture.days_in_vitro)}D",
-            description="Culture; its age is counted in days in vitro. "
-            + "; ".join(word for word in (culture.tissue, culture.array) if word),
-        )
-
-
 def _add_electrodes(
-    file: NWBFile, raw: list[RawSamples], devices: dict[str, Device]
+    file: NWBFile, raw: list[RawSamples], devices: dict[str, Device], metadata: Metadata
 ) -> dict[str, int]:
     """Return the row of the electrodes table by channel name."""
     if not raw:
         return {}
+    told = {e.channel: e for electrodes in metadata.electrodes.values() for e in electrodes}
+    has_places = any(e.x_um is not None for e in told.values())
     device = next(iter(devices.values()), None) or file.create_device("amplifier")
     group = file.create_electrode_group(
         name="array", description="Microelectrode array", location="culture", device=device
     )
     file.add_electrode_column("channel_name", "Name of the amplifier's channel")
     names = raw[0].stream_format.channel_names
+    if told:
+        file.add_electrode_column("is_bad", "Whether the laboratory holds the electrode for bad")
     for name in names:
-        file.add_electrode(group=group, location="culture", channel_name=name)
+        electrode = told.get(name, ElectrodeInfo(channel=name))
+        more: dict[str, object] = {"is_bad": electrode.is_bad} if told else {}
+        if has_places:
+            more |= {"rel_x": _um(electrode.x_um), "rel_y": _um(electrode.y_um)}
+        file.add_electrode(group=group, location="culture", channel_name=name, **more)
     return {name: index for index, name in enumerate(names)}
+
+
+def _um(place_um: float | None) -> float:
+    return np.nan if place_um is None else place_um
 
 
 def _series(session: SessionReader, file: NWBFile, name: str, raw: RawSamples) -> ElectricalSeries:
