@@ -288,11 +288,19 @@ def test_links_are_shown_as_they_are_and_never_green_when_unknown(
     qtbot: QtBot, tmp_path: Path
 ) -> None:
     engine = ScriptedEngine()
+    latency = {
+        "n_exchanges": 128, "uncertainty_ns": 2_000_000,
+        "round_trip": {"min_ns": 28_000_000, "p50_ns": 30_000_000, "p99_ns": 39_000_000},
+        "there": {"min_ns": 13_000_000, "p50_ns": 14_000_000, "p99_ns": 19_000_000},
+        "back": {"min_ns": 15_000_000, "p50_ns": 16_000_000, "p99_ns": 20_000_000},
+    }  # fmt: skip
     link = {
         "site": "zurich", "state": "up", "for_s": 5.0, "reason": "", "age_of_last_frame_s": 0.02,
+        "age_of_last_event_sent_s": 0.5, "age_of_last_event_received_s": None, "latency": latency,
         "rtt_ns": 30_000_000, "offset_ns": None, "uncertainty_ns": None,
         "has_our_experiment": True, "n_events_sent": 1200, "n_events_received": 3,
-        "n_events_lost": 2, "n_resent": 0, "n_events_refused": 0, "n_unacknowledged": 0,
+        "n_events_lost": 2, "n_frames_lost": 0, "n_resent": 0, "n_events_refused": 0,
+        "n_unacknowledged": 0,
     }  # fmt: skip
     engine.shown["links"] = [link]
     with window_on(qtbot, engine, tmp_path) as window:
@@ -300,12 +308,14 @@ def test_links_are_shown_as_they_are_and_never_green_when_unknown(
         qtbot.waitUntil(lambda: "zurich" in cards, timeout=5_000)
         card = cards["zurich"]
         assert card.state.text() == "UP for 5.0 s"
-        assert card.values["latency"].text() == "30.00 ms / 30.00 ms"
-        assert card.values["n_events_sent"].text() == "1 200"
-        assert card.values["n_events_lost"].property("tone") == "bad"
+        assert card.values["latency", "to"].text() == "14.00 / 19.00 ± 2.00 ms"
+        assert card.values["events", "to"].text() == "1 200 sent"
+        assert card.values["lost", "to"].property("tone") == "bad"
+        assert card.values["lost", "from"].property("tone") != "bad"
+        assert card.values["event", "from"].text() == "none yet"
         engine.shown = {**engine.shown, "links": [{**link, "state": "down", "reason": "silent"}]}
         qtbot.waitUntil(lambda: card.state.text().startswith("DOWN"), timeout=5_000)
         assert card.state.property("tone") == "bad"
         window.view.links.show_unknown("the engine is gone")
         assert (card.state.text(), card.state.property("tone")) == ("UNKNOWN", "unknown")
-        assert card.values["n_events_sent"].text() == "–"
+        assert card.values["events", "to"].text() == "–"

@@ -22,6 +22,9 @@ class Inbound:
         self._received = dict(last_seqs)
         self._owed: list[LinkEvent] = []
         self.n_events = 0
+        self.last_event_ns = 0
+        """When the newest event came, on this site's clock; 0: none has."""
+        self.n_resent = 0
         self.n_duplicates = 0
         self.n_frames_lost = 0
 
@@ -53,6 +56,7 @@ class Inbound:
         last = self._received[session]
         if not (0 < frame.seq <= bodies.MAX_SEQ):
             raise FrameError(f"{frame.type.name} with number {frame.seq}")
+        self.n_resent += frame.flags == FrameFlag.RESEND
         if frame.seq <= last:
             self.n_duplicates += 1
             return []
@@ -88,9 +92,15 @@ class Inbound:
         age_ns = self._freshness.age_bound(frame.echo, now_ns)
         if frame.type is FrameType.PSPS:
             _, psps, _ = bodies.decode_psps(frame.body)
-            self.n_events += len(psps)
+            self._count(len(psps), now_ns)
             return PspsReceived(self._peer, session, frame.seq, psps, is_resend, age_ns, now_ns)
         stream, spikes, complete_ns = bodies.decode_spikes(frame.body)
-        self.n_events += len(spikes)
+        self._count(len(spikes), now_ns)
         batch = SpikeBatch(stream, spikes, complete_ns, now_ns)
         return SpikesReceived(self._peer, session, frame.seq, batch, is_resend, age_ns, now_ns)
+
+    def _count(self, n_events: int, now_ns: int) -> None:
+        """Count events; an empty frame says only that its stream is complete."""
+        if n_events:
+            self.n_events += n_events
+            self.last_event_ns = now_ns

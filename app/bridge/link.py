@@ -18,6 +18,7 @@ from app.bridge.events import (
 )
 from app.bridge.freshness import Freshness
 from app.bridge.inbound import Inbound
+from app.bridge.latency import LatencyFigures
 from app.bridge.offset import OffsetEstimator
 from app.bridge.ring import ResendRing
 from app.bridge.settings import LinkCounts, LinkSettings, LocalSite
@@ -68,6 +69,10 @@ class Link:
         self._told_offset: tuple[int, int] | None = None
         self._next_offset_ns = 0
         self._n_events_sent = 0
+        self.last_event_sent_ns = 0
+        """When the newest event was put in the outbox; 0: none was."""
+        self.latency: LatencyFigures | None = None
+        """As of the newest second in which the link was up; None: not known."""
         self._n_frames_received = 0
         self._n_connections = 0
 
@@ -178,6 +183,7 @@ class Link:
             self._acknowledge()
         if now_ns >= self._next_offset_ns:
             self._next_offset_ns = now_ns + self._settings.offset_ns
+            self.latency = self._offset.latency
             events += self._tell_offset()
         return events
 
@@ -215,12 +221,18 @@ class Link:
             n_frames_sent=self._ring.last_seq,
             n_frames_received=self._n_frames_received,
             n_resent=self._ring.n_resent,
+            n_resent_received=self._inbound.n_resent,
             n_duplicates=self._inbound.n_duplicates,
             n_frames_lost=self._inbound.n_frames_lost,
             n_events_lost=self._ring.n_events_fallen,
             n_unacknowledged=self._ring.n_unacknowledged,
             n_reconnects=max(0, self._n_connections - 1),
         )
+
+    @property
+    def last_event_received_ns(self) -> int:
+        """Get when the newest event of the peer came; 0: none has."""
+        return self._inbound.last_event_ns
 
     @property
     def n_unrecorded(self) -> int:
@@ -240,7 +252,9 @@ class Link:
     # --- inside -------------------------------------------------------------------------------
 
     def _queue(self, kind: FrameType, body: bytes, n_events: int, now_ns: int) -> None:
-        self._n_events_sent += n_events
+        if n_events:
+            self._n_events_sent += n_events
+            self.last_event_sent_ns = now_ns
         self._ring.add(kind, body, self._freshness.peer_nonce, n_events, now_ns)
 
     def _hello_frame(self) -> bytes:

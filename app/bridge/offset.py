@@ -3,6 +3,8 @@
 from collections import deque
 from dataclasses import dataclass
 
+from app.bridge.latency import LatencyFigures, spread
+
 WINDOW = 128
 """Samples kept; at 20 heartbeats a second about 6 s."""
 DRIFT_PER_MILLION = 100
@@ -11,11 +13,23 @@ DRIFT_PER_MILLION = 100
 
 @dataclass(frozen=True, slots=True)
 class OffsetSample:
-    """One exchange of four times."""
+    """One exchange of four times; each leg is the difference of two clocks."""
 
-    offset_ns: int
-    rtt_ns: int
+    there_ns: int
+    """The peer's receive minus our send: the way there plus the offset."""
+    back_ns: int
+    """Our receive minus the peer's send: the way back minus the offset."""
     received_ns: int
+
+    @property
+    def rtt_ns(self) -> int:
+        """Get the round trip, without what the peer waited; no offset is in it."""
+        return self.there_ns + self.back_ns
+
+    @property
+    def offset_ns(self) -> int:
+        """Get the peer's clock minus ours, if both ways took equally long."""
+        return (self.there_ns - self.back_ns) // 2
 
 
 class OffsetEstimator:
@@ -31,11 +45,10 @@ class OffsetEstimator:
 
     def add(self, sent_ns: int, peer_received_ns: int, peer_sent_ns: int, received_ns: int) -> None:
         """Take one exchange: our send, the peer's receive and send, our receive."""
-        rtt_ns = (received_ns - sent_ns) - (peer_sent_ns - peer_received_ns)
-        if rtt_ns < 0 or peer_sent_ns < peer_received_ns:
+        sample = OffsetSample(peer_received_ns - sent_ns, received_ns - peer_sent_ns, received_ns)
+        if sample.rtt_ns < 0 or peer_sent_ns < peer_received_ns:
             return  # the peer's times are not of this exchange
-        offset_ns = ((peer_received_ns - sent_ns) + (peer_sent_ns - received_ns)) // 2
-        self._samples.append(OffsetSample(offset_ns, rtt_ns, received_ns))
+        self._samples.append(sample)
 
     @property
     def rtt_ns(self) -> int | None:
@@ -49,7 +62,40 @@ class OffsetEstimator:
             return 0, 0
         if not self._samples:
             return None
-        best = min(self._samples, key=lambda sample: sample.rtt_ns)
+        best = self._best()
         age_ns = self._samples[-1].received_ns - best.received_ns
-        drift_ns = age_ns * DRIFT_PER_MILLION // 1_000_000
-        return best.offset_ns, best.rtt_ns // 2 + drift_ns + 1
+        return best.offset_ns, best.rtt_ns // 2 + _drift_ns(age_ns) + 1
+
+    @property
+    def latency(self) -> LatencyFigures | None:
+        """Get how long each way took lately; None before the first exchange.
+
+        The offset of the best exchange is taken from every leg, so what is not known of a leg is
+        that exchange's error and the drift between the two.
+        """
+        samples = self._samples
+        if not samples:
+            return None
+        offset_ns = uncertainty_ns = 0
+        if not self._is_same_clock:
+            best = self._best()
+            longest_ns = max(
+                samples[-1].received_ns - best.received_ns,
+                best.received_ns - samples[0].received_ns,
+            )
+            offset_ns = best.offset_ns
+            uncertainty_ns = best.rtt_ns // 2 + _drift_ns(longest_ns) + 1
+        return LatencyFigures(
+            n_exchanges=len(samples),
+            round_trip=spread([s.rtt_ns for s in samples]),
+            there=spread([s.there_ns - offset_ns for s in samples]),
+            back=spread([s.back_ns + offset_ns for s in samples]),
+            uncertainty_ns=uncertainty_ns,
+        )
+
+    def _best(self) -> OffsetSample:
+        return min(self._samples, key=lambda sample: sample.rtt_ns)
+
+
+def _drift_ns(age_ns: int) -> int:
+    return age_ns * DRIFT_PER_MILLION // 1_000_000

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from app.bridge.bodies import StreamInfo
 from app.bridge.events import LinkState
+from app.bridge.latency import LatencyFigures
 from app.bridge.link import Link
 from app.bridge.settings import LinkCounts
 
@@ -28,6 +29,9 @@ class LinkStatus:
     since_ns: int
     reason: str
     last_frame_ns: int
+    last_event_sent_ns: int
+    last_event_received_ns: int
+    latency: LatencyFigures | None
     rtt_ns: int | None
     offset_ns: int | None
     uncertainty_ns: int | None
@@ -44,6 +48,9 @@ def status_of(link: Link) -> LinkStatus:
         since_ns=link.state_since_ns,
         reason=link.reason,
         last_frame_ns=link.last_frame_ns,
+        last_event_sent_ns=link.last_event_sent_ns,
+        last_event_received_ns=link.last_event_received_ns,
+        latency=link.latency,
         rtt_ns=link.rtt_ns,
         offset_ns=offset_ns,
         uncertainty_ns=uncertainty_ns,

@@ -45,6 +45,9 @@ class LinkCounts:
     n_frames_sent: int = 0
     n_frames_received: int = 0
     n_resent: int = 0
+    """Our frames that went out again, or late."""
+    n_resent_received: int = 0
+    """The peer's frames that came marked so."""
     n_duplicates: int = 0
     n_frames_lost: int = 0
     """Frames of the peer that were declared missing."""

@@ -42,6 +42,7 @@ LINK_COUNTERS = {
     "n_frames_lost": "Frames of this peer that were declared missing",
     "n_events_lost": "Our events that this peer never acknowledged",
     "n_resent": "Frames sent again or late",
+    "n_resent_received": "Frames of this peer that came again or late",
     "n_duplicates": "Frames received twice and dropped",
     "n_events_refused": "Events that this peer's key may not send",
     "n_reconnects": "Connections after the first",

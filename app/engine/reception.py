@@ -35,6 +35,8 @@ class PspReception:
         self._submit = dict(submit)
         self._on_unusable = on_unusable
         self.n_unusable = 0
+        self.n_unusable_of: Counter[str] = Counter()
+        """By site."""
 
     def take(
         self,
@@ -80,6 +82,7 @@ class PspReception:
             )
             self._submit[target.instrument](job)
         self.n_unusable += refused.total()
+        self.n_unusable_of[site] += refused.total()
         for why, n in refused.items():
             self._on_unusable(site, f"{why} ({n} PSPs)")
 

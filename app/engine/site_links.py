@@ -139,16 +139,18 @@ class SiteLinks:
             {
                 "site": link.site,
                 "state": link.state.value,
-                "for_s": (now_ns - link.since_ns) / 1e9 if link.since_ns else None,
+                "for_s": _age_s(link.since_ns, now_ns),
                 "reason": link.reason,
-                "age_of_last_frame_s": (now_ns - link.last_frame_ns) / 1e9
-                if link.last_frame_ns
-                else None,
+                "age_of_last_frame_s": _age_s(link.last_frame_ns, now_ns),
+                "age_of_last_event_sent_s": _age_s(link.last_event_sent_ns, now_ns),
+                "age_of_last_event_received_s": _age_s(link.last_event_received_ns, now_ns),
+                "latency": link.latency and asdict(link.latency),
                 "rtt_ns": link.rtt_ns,
                 "offset_ns": link.offset_ns,
                 "uncertainty_ns": link.uncertainty_ns,
                 "has_our_experiment": link.experiment_hash == self._experiment_hash,
-                "n_events_refused": self._n_refused[link.site],
+                "n_events_refused": self._n_refused[link.site]
+                + self._reception.n_unusable_of[link.site],
                 "certificate_days_left": self._days_left(link.site),
                 **asdict(link.counts),
             }
@@ -331,6 +333,10 @@ class SiteLinks:
         self._ledger.link_offset(event.site, event.offset_ns, event.uncertainty_ns)
         if self._submit is not None:
             self._submit(ClockOffset(event.site, -event.offset_ns, event.uncertainty_ns))
+
+
+def _age_s(then_ns: int, now_ns: int) -> float | None:
+    return (now_ns - then_ns) / 1e9 if then_ns else None
 
 
 def _days_until(end: dt.datetime) -> float:
