@@ -3,6 +3,8 @@
 import enum
 from dataclasses import dataclass
 
+import msgspec
+
 from app.bridge.bodies import Hello
 from app.core.spikes import PspRecords, SpikeBatch
 
@@ -36,8 +38,7 @@ class PeerKnown:
     is_new_session: bool
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SpikesReceived:
+class SpikesReceived(msgspec.Struct, frozen=True, eq=False):
     """A batch of spikes, each exactly once and in order of seq within its session."""
 
     site: str
@@ -50,8 +51,7 @@ class SpikesReceived:
     received_ns: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PspsReceived:
+class PspsReceived(msgspec.Struct, frozen=True, eq=False):
     """A batch of PSPs; as `SpikesReceived`."""
 
     site: str

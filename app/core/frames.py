@@ -6,7 +6,8 @@ echo u64. The body follows. A length is judged before a byte of the body is awai
 
 import enum
 import struct
-from dataclasses import dataclass
+
+import msgspec
 
 HEADER = struct.Struct("<IBBHIQQ")
 MAGIC = 0x4B425053
@@ -49,8 +50,7 @@ _FLAGS = {int(flag): flag for flag in (FrameFlag.NONE, FrameFlag.RESEND)}
 _TYPES = {int(t): t for t in FrameType}
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(msgspec.Struct, frozen=True):
     """One frame. `seq` counts SPIKES and PSPS from 1; it is 0 in all others.
 
     `echo` is the newest heartbeat nonce of the other side that was known when the body was made.

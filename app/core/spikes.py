@@ -6,8 +6,8 @@ little-endian.
 
 import enum
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -66,8 +66,7 @@ class Provenance(enum.StrEnum):
     PLAYBACK = "playback"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SpikeBatch:
+class SpikeBatch(msgspec.Struct, frozen=True, eq=False):
     """Events of one stream of one site, in order of time.
 
     `complete_until_ns` promises that no event before that time will follow: an empty batch says
@@ -81,8 +80,7 @@ class SpikeBatch:
     made_ns: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PspBatch:
+class PspBatch(msgspec.Struct, frozen=True, eq=False):
     """Weighted events for the site of their post neurons."""
 
     stream: int
@@ -108,8 +106,10 @@ class NeuronSet:
         would stand between a spike and its stimulus.
         """
         if len(records) <= FEW_RECORDS:
-            is_in = [neuron in self._neurons for neuron in records["neuron"].tolist()]
-            return records if all(is_in) else records[is_in]
+            neurons = records["neuron"].tolist()
+            if self._neurons.issuperset(neurons):
+                return records
+            return records[[neuron in self._neurons for neuron in neurons]]
         is_member = np.isin(records["neuron"], self._sorted)
         return records if is_member.all() else records[is_member]
 

@@ -3,9 +3,11 @@
 import datetime as dt
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from typing import Any
+
+from msgspec.structs import replace
 
 from app.bridge.bridge import Bridge
 from app.bridge.events import (

@@ -9,6 +9,7 @@ inputs give the same outputs, which is what makes a session replayable.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 
 from app.config.experiment import Experiment, Synapse
@@ -22,8 +23,7 @@ PROVENANCE_FLAG = {Provenance.LIVE: 0, Provenance.MOCK: 1, Provenance.PLAYBACK: 
 PROVENANCE_OF_FLAG = {flag: provenance for provenance, flag in PROVENANCE_FLAG.items()}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SpikeArrival:
+class SpikeArrival(msgspec.Struct, frozen=True, eq=False):
     """One batch of events of one stream, as it reached this site."""
 
     site: str
