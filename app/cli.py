@@ -128,6 +128,14 @@ def _add_consoles(commands: _Family) -> None:
     stop.add_argument("--who", default="operator")
     acknowledge = console("acknowledge", "leave TRIPPED, to DISARMED")
     acknowledge.add_argument("--who", required=True)
+    unfreeze = console("unfreeze", "let a frozen device be pulsed again; while disarmed")
+    unfreeze.add_argument("device", metavar="DEVICE")
+    unfreeze.add_argument("--smu", required=True, metavar="NAME")
+    unfreeze.add_argument("--who", required=True, help="an operator named in site.toml")
+    unfreeze.add_argument("--reason", required=True)
+    unfreeze.add_argument(
+        "--confirm", metavar="DEVICE", help="its name again; asked for if not given"
+    )
     note = console("note", "write a note into the session")
     note.add_argument("text")
     note.add_argument("--who", default="operator")

@@ -83,6 +83,22 @@ def acknowledge(arguments: argparse.Namespace) -> int:
     return ExitCode.OK
 
 
+def unfreeze(arguments: argparse.Namespace) -> int:
+    """Let a frozen device of a running engine be pulsed again; its name, typed, confirms it."""
+    typed = arguments.confirm or input(f"type {arguments.device} to confirm: ").strip()
+    with _console(arguments) as console:
+        result = console.call(
+            "unfreeze",
+            who=arguments.who,
+            reason=arguments.reason,
+            instrument=arguments.smu,
+            device=arguments.device,
+            is_confirmed=typed == arguments.device,
+        )
+    say(f"{result['device']}: may be pulsed again ({' and '.join(result['directions'])})")
+    return ExitCode.OK
+
+
 def note(arguments: argparse.Namespace) -> int:
     """Write a note into the session."""
     with _console(arguments) as console:

@@ -12,6 +12,7 @@ from app.engine.engine import Engine, EngineParts
 from app.engine.loop_latency import EDGES_S
 from app.engine.run_commands import RunCommands
 from app.engine.status import engine_status
+from app.engine.upkeep_commands import UpkeepCommands
 from app.engine.watch import CONSOLE_LEASE
 from app.safety.requests import Refusal
 from app.safety.state import GateState
@@ -55,6 +56,7 @@ class OperatorCommands:
             "take control": self._take_control,
             "release control": self._release_control,
             **RunCommands(engine, parts, self._after_gate_change).handlers,
+            **UpkeepCommands(parts.site, parts.gate, parts.ledger, parts.clock_ns).handlers,
         }
 
     def handle(self, caller: Caller, name: str, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from app.gui.panel import Panel, heading, muted, set_tone
 from app.gui.protocol_bar import ProtocolBar
 from app.gui.resistance_plot import ResistancePlot
 from app.gui.theme import Theme
+from app.gui.unfreeze_form import UnfreezeForm
 
 FRAMES_PER_PLOT = 6
 MIN_LINES = 8
@@ -39,6 +40,7 @@ class SynapsesPanel(Panel):
         self.plot = ResistancePlot(theme)
         self.chosen = QLabel("no device")
         self.facts = muted()
+        self.unfreeze = UnfreezeForm(link, theme)
         self.holes = QLabel()
         self._keys: dict[str, DeviceKey] = {}
         self._described: dict[DeviceKey, dict[str, Any]] = {}
@@ -57,7 +59,12 @@ class SynapsesPanel(Panel):
         left, right = QWidget(), QWidget()
         for side, title, widget, more in (
             (left, "Array of memristors", self.map, ()),
-            (right, "Resistance of the chosen device", self.plot, (self.facts, self.holes)),
+            (
+                right,
+                "Resistance of the chosen device",
+                self.plot,
+                (self.facts, self.unfreeze, self.holes),
+            ),
         ):
             column = QVBoxLayout(side)
             column.setContentsMargins(10, 4, 10, 6)
@@ -65,8 +72,8 @@ class SynapsesPanel(Panel):
             if widget is self.plot:
                 column.addWidget(self.chosen)
             column.addWidget(widget, 1)
-            for label in more:
-                column.addWidget(label)
+            for below_it in more:
+                column.addWidget(below_it)
             below.addWidget(side)
         below.setSizes([260, 700])
         split = QSplitter(Qt.Orientation.Vertical)
@@ -81,13 +88,14 @@ class SynapsesPanel(Panel):
 
     def set_theme(self, theme: Theme) -> None:
         """Take other colours."""
-        for view in (self.picture, self.map, self.plot):
+        for view in (self.picture, self.map, self.plot, self.unfreeze.button):
             view.set_theme(theme)
         self._drawn = (None, -1)
 
     def show_description(self, description: dict[str, Any]) -> None:
         """Take network and devices."""
         self.protocol.show_description(description)
+        self.unfreeze.set_operators(description["operators"])
         self._experiment = description["experiment"]
         if self._experiment is not None:
             self.picture.set_network(lay_out(self._experiment))
@@ -104,8 +112,8 @@ class SynapsesPanel(Panel):
         """Take weights, what is spent and what is frozen."""
         self.protocol.show_status(status)
         gate = status["gate"]
-        frozen = {f["device"]: f["reason"] for f in gate["frozen"]}
-        self.picture.show_synapses(status["synapses"], set(frozen))
+        frozen = _frozen_words(gate["frozen"])
+        self.picture.show_synapses(status["synapses"], {device for _, device in frozen})
         spent = {(b["instrument"], b["device"]): b["n_pulses"] for b in gate.get("budgets", [])}
         shown = [
             DeviceShown(
@@ -115,19 +123,22 @@ class SynapsesPanel(Panel):
                 window_ohm=tuple(device["window_ohm"]),
                 n_pulses=spent.get((key[0], device["name"])),
                 budget_pulses=device["budget_pulses"],
-                frozen=frozen.get(device["name"], ""),
+                frozen=frozen.get((key[0], device["name"]), ""),
             )
             for key, device in self._described.items()
         ]
         self.map.show_devices(shown, self._n_lines())
         chosen = next((d for d in shown if d.key == self._key), None)
         self.facts.setText("" if chosen is None else chosen.words)
+        name, why_frozen = ("", "") if chosen is None else (chosen.name, chosen.frozen)
+        self.unfreeze.show_device(self._key, name, why_frozen, gate)
         self._show_holes(status["synapses"])
 
     def show_unknown(self, reason: str) -> None:
         """Show that no weight is known now."""
         self.picture.show_synapses([], set())
         self.facts.setText(reason)
+        self.unfreeze.hide()
 
     def take(self, arrival: object) -> None:
         """Take reads, pulses, holes and neurons' events."""
@@ -197,3 +208,12 @@ class SynapsesPanel(Panel):
         self.holes.setText(f"Rule holds (HOLE): {', '.join(holding)}" if holding else "")
         self.holes.setVisible(bool(holding))
         set_tone(self.holes, "warning")
+
+
+def _frozen_words(frozen: list[dict[str, Any]]) -> dict[tuple[str, str], str]:
+    """Return why, by instrument and device, every frozen direction in words."""
+    words: dict[tuple[str, str], list[str]] = {}
+    for f in frozen:
+        direction = "raising" if f["direction"] > 0 else "lowering"
+        words.setdefault((f["instrument"], f["device"]), []).append(f"{direction}: {f['reason']}")
+    return {device: "; ".join(said) for device, said in words.items()}
