@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import msgspec
 
+from app.bench.abort import Abort, PatientCalls, directly
 from app.bench.array_view import ArrayView
 from app.bench.bench import Bench, BenchSeams
 from app.config.limits import DeviceLimits
@@ -11,7 +12,7 @@ from app.config.site import Device
 from app.core.spikes import Provenance
 from app.safety.gate import Gate
 from app.safety.profiles import DeviceArrayProfile
-from drivers.errors import InstrumentProtocolError
+from drivers.errors import InstrumentProtocolError, SafetyLimitError
 from drivers.safe_state import SafeReport, SafeState
 from drivers.smu.arc_one.driver import CAPABILITIES
 from drivers.smu.protocol import DeviceAddress, PulseOutcome, Reading
@@ -72,6 +73,8 @@ class CrossbarSmu:
 
     def pulse(self, permit):
         self.before_each()
+        if self.is_safe:
+            raise SafetyLimitError("no pulse after make_safe")
         action = permit.spend(self.name)
         place = (action.wordline, action.bitline)
         applied_v = self.crossbar.limited_v(*place, action.amplitude_v, self.compliance_a)
@@ -105,9 +108,14 @@ class Clock:
 
 
 class BenchRig:
-    """A bench with `places` (name -> (w, b)) armed and ready."""
+    """A bench with `places` (name -> (w, b)) armed and ready.
 
-    def __init__(self, tmp_path, places=None, limits=LIMITS, **options) -> None:
+    `is_patient`: calls go through a thread of their own, as in a session; `calls.close` ends it.
+    """
+
+    def __init__(
+        self, tmp_path, places=None, limits=LIMITS, *, is_patient=False, **options
+    ) -> None:
         self.clock = Clock()
         self.smu = CrossbarSmu(self.clock, **options)
         places = places or {"a": (1, 1), "b": (1, 2)}
@@ -135,6 +143,12 @@ class BenchRig:
         self.gate.boot_done(self.clock.now_ns)
         self.array_path = tmp_path / "lab.devices.json"
         self.is_audit_written = lambda number: True
+        abort = Abort()
+        self.calls = directly
+        if is_patient:
+            self.calls = PatientCalls(
+                self.smu, abort, lambda: self.gate.disarm("test", "aborted", self.clock.now_ns)
+            )
         self.bench = Bench(
             self.smu,
             self.devices,
@@ -150,6 +164,8 @@ class BenchRig:
             read_voltage_v=READ_V,
             min_change=0.003,
             clock_ns=lambda: self.clock.now_ns,
+            abort=abort,
+            call=self.calls,
         )
         self.bench.wait = self.bench._delivery.wait = self._wait
         self.arm()

@@ -4,10 +4,10 @@ Procedures are functions that take a `Bench`; what they may do to a device is de
 the Gate, never in them.
 """
 
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from app.bench.abort import Abort, Caller, directly
 from app.bench.array_view import ArrayView, DeviceRecord, DeviceState
 from app.bench.delivery import Delivery
 from app.bench.errors import AbortedError, BenchError, NoReadingError
@@ -63,8 +63,8 @@ class Bench:
     """One source-measure unit and its devices under the Gate. One thread; `abort` from any.
 
     `devices` are those of the site file, by name: only they can be pulsed. All waiting is done in
-    `wait`, which an abort ends at once; one message to the instrument is the longest thing that an
-    abort waits for.
+    `wait`, which an abort ends at once; every call to the instrument goes through `call`, which
+    decides how long an abort waits for one that is under way.
     """
 
     def __init__(
@@ -80,6 +80,8 @@ class Bench:
         read_voltage_v: float,
         min_change: float,
         clock_ns: ClockNs = monotonic_ns,
+        abort: Abort | None = None,
+        call: Caller = directly,
     ) -> None:
         self.smu = smu
         self.devices = dict(devices)
@@ -90,7 +92,8 @@ class Bench:
         self.clock_ns = clock_ns
         self._gate = gate
         self._seams = seams
-        self._abort = threading.Event()
+        self.call = call
+        self._abort = abort or Abort()
         self._delivery = Delivery(
             smu,
             gate,
@@ -100,6 +103,7 @@ class Bench:
             site,
             provenance,
             clock_ns,
+            call,
         )
         self._last_ohm: dict[str, float | None] = {}
         for device in devices.values():
@@ -111,17 +115,16 @@ class Bench:
         return self.smu.capabilities
 
     def abort(self) -> None:
-        """End the running procedure before its next step. Any thread."""
-        self._abort.set()
+        """End the running procedure before its next step. Any thread, and a signal handler."""
+        self._abort.ask()
 
     def is_aborted(self) -> bool:
         """Say whether somebody asked for the end. Any thread."""
-        return self._abort.is_set()
+        return self._abort.is_asked()
 
     def wait(self, duration_s: float) -> None:
         """Wait. Raises `AbortedError` at once when somebody asks for the end."""
-        if self._abort.wait(max(0.0, duration_s)):
-            raise AbortedError("aborted")
+        self._abort.wait(duration_s)
 
     def progress(self, done: int, total: int, text: str) -> None:
         """Tell how far the procedure is, and let an abort end it."""
@@ -152,8 +155,9 @@ class Bench:
         self.wait(0.0)
         device = self.device(name)
         address = DeviceAddress(device.wordline, device.bitline)
+        act = self.smu.read_agreed if agreed else self.smu.read
         try:
-            reading = self.smu.read_agreed(address) if agreed else self.smu.read(address)
+            reading = self.call(lambda: act(address))
         except TransportError:
             raise
         except InstrumentError as exc:
@@ -185,6 +189,8 @@ class Bench:
             The Gate says no.
         BenchError
             The driver refuses, or no believable reading was to be had before the pulse.
+        AbortedError
+            Somebody asked for the end; a pulse that was not waited for is recorded as unconfirmed.
         TransportError
             The instrument is gone.
         """
@@ -203,6 +209,8 @@ class Bench:
         write = Write(action, direction, before_ohm, after_ohm, verdict, outcome.detail, outcome)
         self.record(name).n_pulses += 1
         self.keep(self._pulse_point(name, tag, write))
+        if write.after_ohm is None:
+            self.wait(0.0)
         return write
 
     def write(self, name: str, amplitude_v: float, width_s: float, *, tag: str = "P") -> Write:
@@ -275,7 +283,7 @@ class Bench:
         self._last_ohm[name] = None
         try:
             return self.read(name, agreed=True)
-        except NoReadingError:
+        except (NoReadingError, AbortedError):
             return None
 
     def _adopt(self, device: Device) -> None:

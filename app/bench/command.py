@@ -79,8 +79,8 @@ def _run_in(session: OpenBench, arguments: argparse.Namespace) -> int:
     name = f"bench-{arguments.procedure}"
     try:
         result = PROCEDURES[arguments.procedure](session, arguments, out)
-    except AbortedError:
-        result = Result(["aborted; what was measured is kept"], {"aborted": True}, is_well=False)
+    except AbortedError as exc:
+        result = Result([f"{exc}; what was measured is kept"], {"aborted": True}, is_well=False)
     finally:
         for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
             signal.signal(number, handler)

@@ -4,7 +4,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from app.bench.errors import BenchError, RefusedError
+from app.bench.abort import Caller, directly
+from app.bench.errors import AbandonedError, AbortedError, BenchError, RefusedError
 from app.config.site import Device
 from app.core.clock import ClockNs
 from app.core.spikes import Provenance
@@ -13,7 +14,7 @@ from app.safety.gate import Gate
 from app.safety.requests import Cause, CauseKind, Refusal, Request
 from drivers.errors import InstrumentError, SafetyLimitError, TransportError
 from drivers.permit import Permit, PulseDevice
-from drivers.smu.protocol import MeasuresOnDemand, PulseOutcome
+from drivers.smu.protocol import DeviceAddress, MeasuresOnDemand, PulseOutcome
 from drivers.smu.protocol import SourceMeasureUnit as Smu
 
 MAX_TRIES = 10
@@ -38,13 +39,18 @@ class Delivery:
     site: str
     provenance: Provenance
     clock_ns: ClockNs
+    call: Caller = directly
     _asked_ns: dict[str, deque[int]] = field(default_factory=dict)
 
     def deliver(self, device: Device, action: PulseDevice, *, is_measured: bool) -> PulseOutcome:
         """Return what became of one pulse; it was sent once.
 
+        A pulse that an abort did not wait for is unconfirmed.
+
         Raises
         ------
+        AbortedError
+            Somebody asked for the end before the pulse.
         RefusedError
             The Gate says no.
         BenchError
@@ -55,8 +61,17 @@ class Delivery:
         why = ""
         for _ in range(MAX_TRIES):
             permit = self._ask(device, action)
+            sent_ns = self.clock_ns()
             try:
                 outcome = self._send(permit, is_measured=is_measured)
+            except AbandonedError as exc:
+                detail = f"the pulse may have happened: {exc}"
+                self._report(permit, DeliveryOutcome.UNCONFIRMED, detail)
+                address = DeviceAddress(device.wordline, device.bitline)
+                return PulseOutcome(address, sent_ns, None, detail)
+            except AbortedError as exc:
+                self._report(permit, DeliveryOutcome.NOT_DELIVERED, str(exc))
+                raise
             except InstrumentError as exc:
                 self._report(permit, DeliveryOutcome.NOT_DELIVERED, str(exc))
                 if isinstance(exc, TransportError):
@@ -76,8 +91,9 @@ class Delivery:
         if not self.await_audit(permit.number):
             raise InstrumentError("its audit row was not on the disk in time")
         if is_measured and isinstance(self.smu, MeasuresOnDemand):
-            return self.smu.pulse_measured(permit)
-        return self.smu.pulse(permit)
+            pulse_measured = self.smu.pulse_measured
+            return self.call(lambda: pulse_measured(permit))
+        return self.call(lambda: self.smu.pulse(permit))
 
     def _ask(self, device: Device, action: PulseDevice) -> Permit:
         self._keep_pace(device)

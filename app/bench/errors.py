@@ -11,6 +11,10 @@ class AbortedError(BenchError):
     """Somebody asked for the end."""
 
 
+class AbandonedError(AbortedError):
+    """Somebody asked for the end, and the instrument had not answered: it was let go of."""
+
+
 class NoReadingError(BenchError):
     """A device gives no believable reading."""
 

@@ -56,8 +56,9 @@ def read_array(bench: Bench, shape: tuple[int, int]) -> ArrayReading:
     n_devices = shape[0] * shape[1]
     bench.progress(0, n_devices, "reading all")
     if isinstance(bench.smu, ReadsArrays):
+        read_all = bench.smu.read_all
         try:
-            ohms = bench.smu.read_all(should_stop=bench.is_aborted)
+            ohms = bench.call(lambda: read_all(should_stop=bench.is_aborted))
         except TransportError:
             raise
         except InstrumentError as exc:

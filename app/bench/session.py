@@ -21,6 +21,7 @@ from pathlib import Path
 
 import msgspec
 
+from app.bench.abort import Abort, PatientCalls
 from app.bench.array_view import ArrayView
 from app.bench.bench import Bench, BenchSeams
 from app.bench.errors import BenchError
@@ -45,6 +46,7 @@ from app.safety.profiles import limits_in_force
 from app.signed_site import SignedSite, load_signed_site, tell_limits_end
 from app.smu_drivers import make_smu
 from drivers.errors import InstrumentError
+from drivers.safe_state import SafeReport
 from drivers.smu.protocol import DeviceAddress, Reading, SourceMeasureUnit
 
 log = logging.getLogger(__name__)
@@ -64,6 +66,8 @@ class OpenBench:
     folder: Path
     smu: Smu
     arm_forming: Callable[[str], None]
+    mocks: MockRig | None = None
+    """The simulated instrument, for who wants to know what really happened."""
 
 
 @contextlib.contextmanager
@@ -123,8 +127,8 @@ def open_session(
         folder.make()
         stack.enter_context(RigLock(folder.lock))
         site = _only(signed.site, smu)
-        if is_mock:
-            mocks = MockRig()
+        mocks = MockRig() if is_mock else None
+        if mocks is not None:
             stack.callback(mocks.stop)
             mocks.start(site)
             site = with_addresses(site, mocks.addresses)
@@ -135,7 +139,9 @@ def open_session(
         opening = _Opening(
             site_file, site, signed, chosen, _only(load_site(site_file), chosen.name), is_mock
         )
-        yield opening.compose(stack, driver, who, reason, confirm, on_progress)
+        opened = opening.compose(stack, driver, who, reason, confirm, on_progress)
+        opened.mocks = mocks
+        yield opened
 
 
 def _only(site: Site, name: str | None) -> Site:
@@ -195,7 +201,9 @@ class _Opening:
         gate = self._gate(provenance, ledger, past)
         self._arm(gate, ledger, who, reason, confirm)
         stack.callback(lambda: gate.disarm(who, "the bench ends", monotonic_ns()))
-        stack.callback(driver.make_safe)
+        abort = Abort()
+        calls = PatientCalls(driver, abort, lambda: gate.disarm(who, "aborted", monotonic_ns()))
+        stack.callback(lambda: _tell_end(ledger, calls.close()))
         points = stack.enter_context(
             (session.folder / BENCH_POINTS_NAME).open("w", encoding="utf-8", buffering=1)
         )
@@ -225,6 +233,8 @@ class _Opening:
             provenance=provenance[driver.name],
             read_voltage_v=self.smu.read_voltage_v,
             min_change=self.site.synapses.min_change,
+            abort=abort,
+            call=calls,
         )
         return OpenBench(bench, session.folder, self.smu, self._forming_arm(gate, who, reason))
 
@@ -329,6 +339,11 @@ def _record(inputs: InputLog, kind: str, body: Mapping[str, object], now_ns: int
 def _tell(ledger: Ledger, device: str, why: str) -> None:
     log.warning("%s %s", device, why)
     ledger.note("bench", f"{device} {why}")
+
+
+def _tell_end(ledger: Ledger, report: SafeReport) -> None:
+    state, detail = report.state.value, report.detail
+    ledger.note("bench", f"make safe (the bench ends): {report.instrument} {state}: {detail}")
 
 
 def _failed(name: str, exc: BaseException) -> None:
