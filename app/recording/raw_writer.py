@@ -15,10 +15,10 @@ from app.recording.errors import RecordingError
 from app.recording.files import DiskFiles, Files
 from app.recording.open_ephys_layout import StreamLayout
 from app.recording.periodic_sync import PeriodicSync
-from app.recording.raw_recording import RawRecording
 from app.recording.raw_ring import LIT_BELOW_S, PRESSED_AT, RING_S, Message, RawRing, runs
-from app.recording.raw_series import RawSeries, must_fit, row_of
+from app.recording.raw_series import must_fit
 from app.recording.raw_status import RawState, RawStatus
+from app.recording.raw_track import RawTrack
 from app.recording.rows import RawRecordingRow
 from drivers.mea.protocol import SampleBlock, StreamFormat
 
@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 
 GATHER_S = 0.04
 """Blocks are gathered so long and written at once; a process that dies loses no more than that."""
-PATCH_INTERVAL_NS = 1_000_000_000
 SYNC_JOIN_S = 10.0
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -62,29 +61,20 @@ class RawWriter(Worker):
     ) -> None:
         super().__init__(name, on_failure)
         self.node_folder = node_folder
-        self._record = record
         self._release_reserve = release_reserve
-        self._files = files or DiskFiles()
-        self._clock_ns = clock_ns
         self._on_warning = on_warning
         self._ring = RawRing(name, ring_s, n_pretrigger)
-        self._room = DiskRoom(node_folder.parent, self._files)
+        files = files or DiskFiles()
+        self._room = DiskRoom(node_folder.parent, files)
+        self._track = RawTrack(node_folder, files, record, self._report, clock_ns)
         self._door = threading.Lock()
         self._accepts = False
         self._is_overflowing = False
         self._state = RawState.IDLE
-        self._is_proven = False
         self._failure = ""
         self._layout: StreamLayout | None = None
-        self._recording: RawRecording | None = None
-        self._folder: Path | None = None
-        self._sync_failure: tuple[RawRecording, OSError] | None = None
-        self._sync = PeriodicSync(f"{name} sync", self._sync_recording, sync_period_s, on_failure)
-        self._series = RawSeries(node_folder, self._files)
-        self._next_patch_ns = 0
-        self._n_recordings = 0
-        self._n_samples = 0
-        self._n_bytes = 0
+        self._is_to_be_lit = False
+        self._sync = PeriodicSync(f"{name} sync", self._track.sync, sync_period_s, on_failure)
         self._n_samples_lost = 0
 
     # --- any thread ---------------------------------------------------------------------------
@@ -136,10 +126,10 @@ class RawWriter(Worker):
         return RawStatus(
             state=self._state,
             failure=self._failure,
-            folder=self._folder,
-            n_samples=self._n_samples,
-            n_bytes=self._n_bytes,
-            n_recordings=self._n_recordings,
+            folder=self._track.folder,
+            n_samples=self._track.n_samples,
+            n_bytes=self._track.n_bytes,
+            n_recordings=self._track.n_recordings,
             n_waiting=self._ring.n_waiting,
             fill=self._ring.fill,
             n_samples_lost=self._n_samples_lost,
@@ -179,9 +169,9 @@ class RawWriter(Worker):
         accepted = self._accepts
         items = self._ring.take(GATHER_S)
         self._write_all(items)
-        if self._is_proven and self._ring.waits_s < LIT_BELOW_S:
+        if self._is_to_be_lit and self._ring.waits_s < LIT_BELOW_S:
             # Naming and reading back took the disk's time; what came meanwhile is written too.
-            self._is_proven = False
+            self._is_to_be_lit = False
             self._state = RawState.RECORDING
         self._end_if_damaged()
         self._patch_if_due()
@@ -205,8 +195,8 @@ class RawWriter(Worker):
             try:
                 if isinstance(piece, list):
                     self._write_run(piece)
-                elif self._recording is not None:
-                    self._recording.message(piece.sample_index, piece.text)
+                else:
+                    self._track.message(piece.sample_index, piece.text)
             except OSError as exc:
                 self._give_up(exc)
             except RecordingError as exc:
@@ -214,63 +204,32 @@ class RawWriter(Worker):
 
     def _write_run(self, blocks: list[SampleBlock]) -> None:
         n_given = sum(len(block.samples) for block in blocks)
-        n_written = 0
+        track = self._track
+        n_before, was = track.n_samples_in_all, (track.n_recordings, track.is_proven)
         try:
             if self._state is not RawState.FAILED and self._layout is not None:
                 must_fit(blocks[0], self._layout.stream_format, self.name)
-                recording = self._recording_for(blocks[0], self._layout)
-                try:
-                    recording.write(blocks)
-                finally:
-                    n_written = recording.end_sample - blocks[0].first_sample
-                    self._count(recording)
-                if not recording.is_revealed and recording.n_samples:
-                    self._reveal(recording, blocks)
+                track.write(blocks, self._layout)
         finally:
+            if (track.n_recordings, track.is_proven) != was:
+                self._darken()
+                self._is_to_be_lit = track.is_proven
             self._ring.written(n_given)
             with self._door:
-                self._n_samples_lost += n_given - n_written
-
-    def _recording_for(self, block: SampleBlock, layout: StreamLayout) -> RawRecording:
-        recording = self._recording
-        if recording is not None and (block.n_lost or block.first_sample != recording.end_sample):
-            self._close("gap", f"next sample {block.first_sample}, {block.n_lost} declared lost")
-            recording = None
-        return self._open(block.first_sample, layout) if recording is None else recording
-
-    def _count(self, recording: RawRecording) -> None:
-        self._n_samples = recording.n_samples
-        self._n_bytes = recording.n_bytes()
-        self._series.end_sample = recording.end_sample
-
-    def _open(self, first_sample: int, layout: StreamLayout) -> RawRecording:
-        recording = self._series.open_next(first_sample, layout)
-        self._recording = recording
-        self._folder = recording.folder
-        self._n_recordings += 1
-        self._next_patch_ns = self._clock_ns() + PATCH_INTERVAL_NS
-        return recording
-
-    def _reveal(self, recording: RawRecording, blocks: list[SampleBlock]) -> None:
-        recording.reveal()
-        self._tell(recording, "started", "", recording.first_sample)
-        if not recording.reads_back(next(block for block in blocks if len(block.samples))):
-            raise OSError(errno.EIO, "first block read back differs", str(recording.folder))
-        self._is_proven = True
+                self._n_samples_lost += n_given - (track.n_samples_in_all - n_before)
 
     def _patch_if_due(self) -> None:
-        now_ns = self._clock_ns()
-        if self._recording is None or now_ns < self._next_patch_ns:
-            return
-        self._next_patch_ns = now_ns + PATCH_INTERVAL_NS
         try:
-            self._recording.patch_headers()
+            is_patched = self._track.patch_if_due()
         except OSError as exc:
             self._give_up(exc)
             return
+        bytes_per_s = self._track.bytes_per_s
+        if not is_patched or bytes_per_s is None:
+            return
         # Not to know the room left is no reason to end a recording; the status says None.
         with suppress(OSError):
-            self._room.measure(self._recording.layout.bytes_per_s)
+            self._room.measure(bytes_per_s)
         self._warn(self._room.warning())
 
     def _warn(self, warning: str | None) -> None:
@@ -284,20 +243,18 @@ class RawWriter(Worker):
                 self._state = RawState.IDLE
 
     def _end_if_damaged(self) -> None:
-        if self._sync_failure is None:
+        damage = self._track.take_damage()
+        if damage is None:
             return
-        (recording, exc), self._sync_failure = self._sync_failure, None
-        if recording is not self._recording:
-            return
-        if recording.n_samples_synced == 0:
-            # Not one good sync: the next folder on this disk would fare no better.
+        good, exc = damage
+        if good is None:
+            # The next folder on this disk would fare no better.
             self._give_up(exc)
             return
-        good = recording.first_sample + recording.n_samples_synced
         self._close("damaged", f"{exc}; samples from {good} on may be wrong", good)
         self._report(
             RecordingError(
-                f"{self.name}: {recording.folder}: {exc}; samples from {good} on may be wrong, "
+                f"{self.name}: {self._track.folder}: {exc}; samples from {good} on may be wrong, "
                 "going on in a new folder; check the disk"
             )
         )
@@ -318,36 +275,16 @@ class RawWriter(Worker):
         self._report(
             RecordingError(
                 f"{self.name}: {self._failure}; recording ended in good order at sample "
-                f"{self._series.end_sample}, events are still recorded"
+                f"{self._track.end_sample}, events are still recorded"
             )
         )
 
     def _close(self, event: str, detail: str, sample_index: int | None = None) -> None:
-        recording, self._recording = self._recording, None
-        self._is_proven = False
-        if recording is None:
-            return
-        try:
-            recording.close()
-        except OSError as exc:
-            detail = f"{detail}; closing failed: {exc}"
-            self._report(RecordingError(f"{self.name}: {recording.folder}: closing failed: {exc}"))
+        self._track.close(event, detail, sample_index)
+        self._darken()
+
+    def _darken(self) -> None:
+        """Take the light away until the next recording is proven."""
+        self._is_to_be_lit = False
         if self._state is RawState.RECORDING:
             self._state = RawState.STARTING
-        self._tell(recording, event, detail, sample_index)
-
-    def _tell(
-        self, recording: RawRecording, event: str, detail: str, sample_index: int | None = None
-    ) -> None:
-        self._record(row_of(recording, event, detail, sample_index, self._clock_ns()))
-
-    # --- the sync thread ----------------------------------------------------------------------
-
-    def _sync_recording(self) -> None:
-        recording = self._recording
-        if recording is None:
-            return
-        try:
-            recording.sync()
-        except OSError as exc:
-            self._sync_failure = (recording, exc)
