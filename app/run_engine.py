@@ -4,6 +4,7 @@ import gc
 import logging
 import os
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 
 from app.bridge.keys import KeyFileError
@@ -13,13 +14,15 @@ from app.config.load import ConfigError
 from app.config.paths import history_file
 from app.console.server import ConsoleServer, NetworkAccess
 from app.core.clock import monotonic_ns
+from app.core.compile_progress import compilation_told
+from app.core.heartbeat import Heartbeat
 from app.core.worker import Worker
 from app.dry_run import as_recorders
 from app.engine.console_access import console_access
 from app.engine.engine import Engine, EngineParts
 from app.engine.metrics import MetricsServer, served
 from app.engine.operator_commands import OperatorCommands
-from app.engine.process import Heartbeat, ParentWatch, ended_by_signals
+from app.engine.process import ParentWatch, ended_by_signals
 from app.engine.showing import FeedLogHandler
 from app.engine.status import engine_status
 from app.engine.watch import (
@@ -62,6 +65,7 @@ def run_engine(
     folder = RunFolder(files.site_file, files.site)
     folder.make()
     engine = Engine()
+    heartbeat = Heartbeat(heartbeat_fd)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     with ExitStack() as stack:
         stack.enter_context(ended_by_signals(engine.request_exit))
@@ -77,9 +81,19 @@ def run_engine(
                 _say(failure)
             return ExitCode.INSTRUMENT
         try:
+            heartbeat.starting()
             engine.safe_reports = _boot(rig, files)
+            heartbeat.starting()
             network = console_access(files.site_file, files.site)
-            parts = compose(files, rig, engine, is_mock=is_mock, is_dry_run=is_dry_run)
+            with compilation_told(_compiling(heartbeat)):
+                parts = compose(
+                    files,
+                    rig,
+                    engine,
+                    is_mock=is_mock,
+                    is_dry_run=is_dry_run,
+                    on_step=heartbeat.starting,
+                )
             metrics = _metrics(engine, parts)
         except UnsafeAtBootError as exc:
             _say(str(exc))
@@ -97,7 +111,7 @@ def run_engine(
             logging.getLogger().addHandler(handler)
             stack.callback(logging.getLogger().removeHandler, handler)
         with served(metrics):
-            return _run(engine, parts, files, heartbeat_fd, network)
+            return _run(engine, parts, files, heartbeat, network)
 
 
 def _metrics(engine: Engine, parts: EngineParts) -> MetricsServer | None:
@@ -107,6 +121,20 @@ def _metrics(engine: Engine, parts: EngineParts) -> MetricsServer | None:
     server = MetricsServer(parts.site.metrics, engine.failed)
     server.show(lambda: engine_status(engine, parts), parts.session.folder)
     return server
+
+
+def _compiling(heartbeat: Heartbeat) -> Callable[[], None]:
+    """Return what is called at each step of a compilation; it says once that there is one."""
+    is_told = False
+
+    def step() -> None:
+        nonlocal is_told
+        if not is_told:
+            is_told = True
+            _say("compiling, once after an installation: 10 s, on a busy machine some minutes")
+        heartbeat.starting()
+
+    return step
 
 
 def _boot(rig: Rig, files: EngineFiles) -> list[SafeReport]:
@@ -137,7 +165,7 @@ def _run(
     engine: Engine,
     parts: EngineParts,
     files: EngineFiles,
-    heartbeat_fd: int | None,
+    heartbeat: Heartbeat,
     network: NetworkAccess | None,
 ) -> ExitCode:
     folder = RunFolder(files.site_file, files.site)
@@ -154,13 +182,13 @@ def _run(
         parts.gate,
         _lease_sources(parts, commands),
         _health(engine),
-        beat=Heartbeat(heartbeat_fd).beat,
+        beat=heartbeat.alive,
         anchor=parts.ledger.utc,
         clock_ns=monotonic_ns,
         on_failure=engine.failed,
     )
     parent: Worker | None = None
-    if heartbeat_fd is not None:
+    if heartbeat.is_heard:
         parent = ParentWatch(engine.request_exit, engine.failed)
     try:
         parts.gate.boot_done(monotonic_ns())

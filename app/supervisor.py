@@ -2,7 +2,8 @@
 
 The engine is a process of its own, so that whatever kills it leaves somebody who can still switch
 outputs off. It proves that it lives by a byte a second on a pipe, sent only while its parts move;
-each such byte, no timer, pushes systemd's watchdog back. It learns of our death by the end of its
+each such byte, no timer, pushes systemd's watchdog back. While it starts it sends one for each step
+instead, so that a slow start is told from a hung one. It learns of our death by the end of its
 standard input. It is never started again by program: a trip means stop, and arming is a person's.
 """
 
@@ -13,13 +14,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from app.config.load import load_site
 from app.config.site import Site
 from app.core.alert import run_alert
+from app.core.heartbeat import ALIVE, START_SILENCE_S, Patience
 from app.core.systemd import SystemdNotifier
 from app.exit_codes import ExitCode
 from app.mock_rig import MockRig
@@ -27,9 +29,6 @@ from app.run_folder import RigLock, RunFolder
 
 log = logging.getLogger(__name__)
 
-START_LIMIT_S = 60.0
-"""A first start compiles the detection kernel."""
-HEARTBEAT_LIMIT_S = 4.0
 STOP_LIMIT_S = 8.0
 SAFE_OFF_LIMIT_S = 5.0
 ORDERLY = frozenset(
@@ -76,13 +75,19 @@ class _Watch:
     """One engine's life, from start to safe."""
 
     def __init__(
-        self, site_file: Path, site: Site, engine_arguments: Sequence[str], lock: int
+        self,
+        site_file: Path,
+        site: Site,
+        engine_arguments: Sequence[str],
+        lock: int,
+        clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._site_file = site_file
         self._site = site
         self._systemd = SystemdNotifier.from_environment()
         self._lock = lock
         self._arguments = engine_arguments
+        self._clock_s = clock_s
         self._stop_signal: int | None = None
 
     def run(self) -> ExitCode:
@@ -108,29 +113,35 @@ class _Watch:
         self._stop_signal = number
 
     def _watch(self, engine: "subprocess.Popen[bytes]", heartbeats: int) -> None:
-        limit_s = START_LIMIT_S
-        is_starting = True
-        last_s = time.monotonic()
+        patience = Patience(self._clock_s())
         while engine.poll() is None:
             if self._stop_signal is not None:
                 self._stop(engine)
                 return
             if select.select([heartbeats], [], [], 0.1)[0]:
-                if not os.read(heartbeats, 4096):
+                said = os.read(heartbeats, 4096)
+                if not said:
                     engine.wait()  # the pipe ends with the process
                     return
-                if is_starting:
-                    self._systemd.ready()
-                    self._systemd.status(f"site {self._site.site} runs")
-                    is_starting = False
-                self._systemd.alive()
-                last_s, limit_s = time.monotonic(), HEARTBEAT_LIMIT_S
-            silent_s = time.monotonic() - last_s
-            if silent_s > limit_s:
-                log.error("engine silent for %.1f s: killed", silent_s)
+                self._pass_on(said, patience)
+            why = patience.why_over(self._clock_s())
+            if why:
+                log.error("engine %s: killed", why)
                 engine.kill()
                 engine.wait()
                 return
+
+    def _pass_on(self, said: bytes, patience: Patience) -> None:
+        was_starting = patience.is_starting
+        patience.heard(said, self._clock_s())
+        if patience.is_starting:
+            self._systemd.starting(START_SILENCE_S)
+            return
+        if was_starting:
+            self._systemd.ready()
+            self._systemd.status(f"site {self._site.site} runs")
+        if ALIVE in said:
+            self._systemd.alive()
 
     def _stop(self, engine: "subprocess.Popen[bytes]") -> None:
         self._systemd.stopping()

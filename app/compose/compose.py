@@ -4,6 +4,8 @@ Each part has its builder in the file beside this one that names it; here is the
 the order in which they need each other.
 """
 
+from collections.abc import Callable
+
 from app.compose.actuators import make_actuators, make_devices, make_reception
 from app.compose.gate import make_gate, past_of
 from app.compose.ground import EngineFiles, Ground
@@ -19,16 +21,28 @@ from app.core.input_log import InputLog
 from app.engine.engine import Engine, EngineParts
 from app.instruments import Rig, provenance_of
 from app.recording.received import last_seqs_of_site
-from app.recording.recovery import recover_all
+from app.recording.recovery import recover_session
+from app.recording.session import session_folders
 from app.recording.session_log import SessionLog
 
 
 def compose(
-    files: EngineFiles, rig: Rig, engine: Engine, *, is_mock: bool, is_dry_run: bool = False
+    files: EngineFiles,
+    rig: Rig,
+    engine: Engine,
+    *,
+    is_mock: bool,
+    is_dry_run: bool,
+    on_step: Callable[[], None],
 ) -> EngineParts:
     """Make every part of an engine; start nothing. `rig` is open.
 
-    `is_dry_run`: the rig's actuators are recorders.
+    Parameters
+    ----------
+    is_dry_run
+        The rig's actuators are recorders.
+    on_step
+        Called after each thing that may take long, so that whoever waits sees it go on.
 
     Raises
     ------
@@ -48,9 +62,13 @@ def compose(
         is_dry_run,
     )
     root = session_root(files.site_file, files.site)
-    recoveries = recover_all(root, files.site.site)
+    recoveries = []
+    for folder in session_folders(root, files.site.site):
+        recoveries.append(recover_session(folder))
+        on_step()
     last_seqs = last_seqs_of_site(root, files.site.site)
     past = past_of(ground)
+    on_step()
     amplifier = next(iter(rig.amplifiers.values()), None)
     late = LateParts()
 

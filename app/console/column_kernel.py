@@ -6,14 +6,14 @@ interpreter and must get it back.
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from app.core.compile_cache import cached_njit
 from app.core.signal_view import ColumnMark, EnvelopeRing
 
 _SATURATED = int(ColumnMark.SATURATED)
 
 
-@njit(nogil=True, cache=True)
+@cached_njit(nogil=True)
 def gather(
     ring_values: npt.NDArray[np.int16],
     ring_marks: npt.NDArray[np.uint8],

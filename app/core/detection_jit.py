@@ -9,6 +9,8 @@ from typing import Any
 
 import numba as nb
 
+from app.core.compile_cache import cached_njit
+
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
 _NO_WRAPPERS: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
@@ -16,6 +18,6 @@ compiled = nb.njit(**_OPTIONS, **_NO_WRAPPERS)
 contracted = nb.njit(fastmath={"contract"}, **_OPTIONS, **_NO_WRAPPERS)
 """For the filter: a product and a sum in one instruction. Each sum has one product, so that all
 ways through the same formula round alike."""
-entry = nb.njit(cache=True, **_OPTIONS)
+entry = cached_njit(**_OPTIONS)
 inlined = nb.njit(inline="always", **_OPTIONS)
 """For what is called in one place or in an inner loop; it is not compiled by itself."""

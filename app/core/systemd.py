@@ -19,6 +19,10 @@ class SystemdNotifier:
         """Say that start-up has ended well."""
         self._say("READY=1")
 
+    def starting(self, next_within_s: float) -> None:
+        """Say that start-up goes on; it may take longer if this comes again within that time."""
+        self._say(f"EXTEND_TIMEOUT_USEC={round(next_within_s * 1e6)}")
+
     def alive(self) -> None:
         """Push the watchdog's deadline back. Only whoever has proof of health may call it."""
         self._say("WATCHDOG=1")

@@ -12,11 +12,10 @@ from typing import Any
 
 from app.config.load import load_site
 from app.console.client import ConsoleClient, NoEngineError
+from app.core.heartbeat import START_LIMIT_S
 from app.demo.files import HUB, SITES, set_hub_port
 from app.run_folder import RunFolder
 
-START_LIMIT_S = 90.0
-"""The first start of Padova's engine compiles the detection kernel."""
 LINK_LIMIT_S = 20.0
 END_LIMIT_S = 15.0
 

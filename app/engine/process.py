@@ -1,4 +1,4 @@
-"""What makes an engine a process: signals, the supervisor's pipe, and orders to the main thread."""
+"""What makes an engine a process: signals, and the supervisor's death."""
 
 import os
 import select
@@ -23,24 +23,6 @@ class ParentWatch(Worker):
         if select.select([self._fd], [], [], 0.1)[0] and not os.read(self._fd, 4096):
             self._on_end()
             self.request_stop()
-
-
-class Heartbeat:
-    """Tells the supervisor once in a while that this engine's parts move."""
-
-    def __init__(self, fd: int | None) -> None:
-        self._fd = fd
-        if fd is not None:
-            os.set_blocking(fd, False)
-
-    def beat(self) -> None:
-        """Write one byte. A supervisor that is gone is noticed by `ParentWatch`."""
-        if self._fd is None:
-            return
-        try:
-            os.write(self._fd, b".")
-        except (BlockingIOError, BrokenPipeError):
-            return
 
 
 @contextmanager
