@@ -8,10 +8,12 @@ from bench_rig import BenchRig, limits
 
 from app.bench.array_view import ArrayView, DeviceState
 from app.bench.bench import DOWN, UP
-from app.bench.cycling import FormingSettings, endurance, forming, pulse_map
+from app.bench.endurance import endurance
 from app.bench.errors import AbortedError, BenchError, NoReadingError, RefusedError
+from app.bench.forming import FormingSettings, forming
 from app.bench.iv_curve import IvSettings, Span, iv_curve
 from app.bench.programming import ProgramSettings, Reason, program
+from app.bench.pulse_response import pulse_map
 from app.bench.reading import read_array, read_devices, retention
 from app.safety.requests import RefusalReason
 from app.synapse.verify import PulseVerdict
@@ -196,6 +198,12 @@ class TestCycling:
         found = endurance(rig.bench, "a", amplitude_v=1.8, width_s=1e-4, n_cycles=20)
         assert len(found.low_ohm) == 1
         assert rig.bench.record("a").state is DeviceState.STUCK
+
+    def test_a_map_that_would_leave_the_window_brings_the_device_back_and_goes_on(self, tmp_path):
+        rig = BenchRig(tmp_path, limits=limits(window_min_ohm=4500.0))
+        found = pulse_map(rig.bench, "a", amplitudes_v=(-1.5, -1.4, -1.3), widths_s=(1e-4,))
+        assert [r.amplitude_v for r in found] == [-1.5, -1.4, -1.3]
+        assert [row.verdict for row in rig.audit].count("refusal") == 1
 
     def test_pulse_map(self, tmp_path):
         rig = BenchRig(tmp_path, noise=NOISE_OFF)

@@ -1,9 +1,11 @@
-"""The arguments of `spikebridge bench`."""
+"""The arguments of `spikebridge bench`, made from the table of procedures."""
 
 import argparse
 import math
 from pathlib import Path
 from typing import Any
+
+from app.bench.forms import FORMS, AskedError, Choice, Flag, Form, Number
 
 
 def add_bench(commands: Any) -> None:
@@ -22,104 +24,80 @@ def add_bench(commands: Any) -> None:
     bench.add_argument("--no-progress", action="store_true")
     bench.add_argument("--json", action="store_true", help="one JSON object at the end")
     procedures = bench.add_subparsers(dest="procedure", required=True, metavar="PROCEDURE")
-    _add_reading(procedures)
-    _add_pulsing(procedures)
-    _add_cycling(procedures)
-    _add_programming(procedures)
-
-
-def _add_reading(procedures: Any) -> None:
-    read = procedures.add_parser("read", help="read devices of the site file, or the whole array")
-    read.add_argument("devices", nargs="*", metavar="DEVICE", help="default: all in the file")
-    read.add_argument("--all", action="store_true", help="every position of the array")
-    read.add_argument("--times", type=_count, default=1)
-    retention = procedures.add_parser("retention", help="read at equal intervals")
-    retention.add_argument("devices", nargs=1, metavar="DEVICE")
-    retention.add_argument("--seconds", type=_positive, default=60.0)
-    retention.add_argument("--interval", type=_positive, default=1.0, metavar="SECONDS")
+    for form in FORMS:
+        _add_form(procedures, form)
     procedures.add_parser("array", help="show what is known of each device; touches nothing")
+    _add_fit(procedures)
 
 
-def _add_pulsing(procedures: Any) -> None:
-    pulse = procedures.add_parser("pulse", help="verified pulses: before, after, verdict")
-    pulse.add_argument("devices", nargs=1, metavar="DEVICE")
-    pulse.add_argument("--volts", type=_finite, required=True)
-    pulse.add_argument("--width", type=_positive, required=True, metavar="SECONDS")
-    pulse.add_argument("--times", type=_count, default=1)
-    pulse.add_argument(
-        "--explore", action="store_true", help="do not freeze a device that does not move"
+def values_of(form: Form, arguments: argparse.Namespace) -> dict[str, object]:
+    """Return what was given on the command line for a procedure's fields."""
+    given = vars(arguments)
+    return {asked.name: given[asked.name.replace("-", "_")] for asked in form.asked}
+
+
+def _add_form(procedures: Any, form: Form) -> None:
+    parser = procedures.add_parser(form.name, help=form.sentence, description=form.sentence)
+    if form.takes_many:
+        told = "default: all in the site file"
+        parser.add_argument("devices", nargs="*", metavar="DEVICE", help=told)
+    else:
+        parser.add_argument("devices", nargs=1, metavar="DEVICE")
+    for asked in form.asked:
+        option = f"--{asked.name}"
+        words = f"{asked.label}: {asked.tip}" if asked.tip else asked.label
+        words = words.replace("%", "%%")
+        if isinstance(asked, Flag):
+            parser.add_argument(option, action="store_true", help=words)
+        elif isinstance(asked, Choice):
+            parser.add_argument(option, choices=asked.words, default=asked.default, help=words)
+        else:
+            _add_number(parser, option, asked, words)
+
+
+def _add_number(parser: Any, option: str, asked: Number, words: str) -> None:
+    default = "" if asked.default is None else f", default {asked.default:g}"
+    unit = asked.unit or ("count" if asked.is_whole else "number")
+    parser.add_argument(
+        option,
+        type=_taking(asked),
+        nargs="+" if asked.is_list else None,
+        required=asked.is_required,
+        default=asked.default,
+        metavar=unit.upper() if asked.unit == "" else asked.unit,
+        help=f"{words} ({unit}{default})",
     )
-    iv = procedures.add_parser("iv", help="current-voltage curve")
-    iv.add_argument("devices", nargs=1, metavar="DEVICE")
-    iv.add_argument("--up", type=_positive, default=1.0, metavar="VOLTS")
-    iv.add_argument("--down", type=_positive, default=1.0, metavar="VOLTS")
-    iv.add_argument("--step", type=_positive, default=0.1, metavar="VOLTS")
-    iv.add_argument("--width", type=_positive, default=5e-3, metavar="SECONDS")
-    iv.add_argument("--pause", type=_not_negative, default=0.0, help="pulsed: between steps, s")
-    iv.add_argument("--cycles", type=_count, default=1)
-    iv.add_argument("--span", choices=("both", "both-down-first", "up", "down"), default="both")
-    iv.add_argument("--no-halt", action="store_true", help="go on at the compliance")
 
 
-def _add_cycling(procedures: Any) -> None:
-    endurance = procedures.add_parser("endurance", help="raise and lower, many times")
-    endurance.add_argument("devices", nargs=1, metavar="DEVICE")
-    endurance.add_argument("--volts", type=_positive, required=True)
-    endurance.add_argument("--width", type=_positive, required=True, metavar="SECONDS")
-    endurance.add_argument("--cycles", type=_count, default=100)
-    endurance.add_argument("--pulses", type=_count, default=1, help="in each half of a cycle")
-    pulse_map = procedures.add_parser("map", help="response to amplitude and width")
-    pulse_map.add_argument("devices", nargs=1, metavar="DEVICE")
-    pulse_map.add_argument("--volts", type=_finite, nargs="+", required=True)
-    pulse_map.add_argument("--widths", type=_positive, nargs="+", required=True, metavar="SECONDS")
-    pulse_map.add_argument("--repeats", type=_count, default=1)
-    pulse_map.add_argument("--seed", type=int, default=1, help="of the order of pulses")
-    form = procedures.add_parser("form", help="form a new device, under an arm of its own")
-    form.add_argument("devices", nargs=1, metavar="DEVICE")
-    form.add_argument("--start", type=_positive, default=1.0, metavar="VOLTS")
-    form.add_argument("--step", type=_positive, default=0.1, metavar="VOLTS")
-    form.add_argument("--stop", type=_positive, default=4.0, metavar="VOLTS")
-    form.add_argument("--width", type=_positive, default=1e-3, metavar="SECONDS")
-    form.add_argument("--negative", action="store_true")
-    form.add_argument("--below", type=_positive, metavar="OHM", help="formed when below")
-    unfreeze = procedures.add_parser("unfreeze", help="let a frozen device be pulsed again")
-    unfreeze.add_argument("devices", nargs=1, metavar="DEVICE")
+def _taking(asked: Number) -> Any:
+    def take(text: str) -> float:
+        try:
+            (value,) = asked.many(text)
+        except AskedError as exc:
+            raise argparse.ArgumentTypeError(str(exc)) from None
+        return value
+
+    take.__name__ = "number"  # what argparse calls it in "invalid number value"
+    return take
 
 
-def _add_programming(procedures: Any) -> None:
-    program = procedures.add_parser("program", help="write and verify to a target resistance")
-    program.add_argument("devices", nargs="*", metavar="DEVICE", help="default: all in the file")
-    program.add_argument("--target", type=_positive, required=True, metavar="OHM")
-    program.add_argument("--tolerance", type=_positive, default=0.02)
-    program.add_argument("--max-writes", type=_count, default=20)
-    program.add_argument("--max-volts", type=_positive)
+def _add_fit(procedures: Any) -> None:
     fit = procedures.add_parser("fit", help="fit the switching model to measured pulses")
     fit.add_argument("csv_file", type=Path, metavar="SESSION.csv", help="an ArC ONE session file")
     fit.add_argument("--device", help="W,B: only this one's pulses")
     fit.add_argument("--model", type=Path, default=Path("device-model.json"), metavar="FILE.json")
-    fit.add_argument("--held-out", type=_not_negative, default=0.25, help="part for the check")
-
-
-def _positive(text: str) -> float:
-    return _in_range(text, 0.0, 1e12, is_open=True)
-
-
-def _not_negative(text: str) -> float:
-    return _in_range(text, 0.0, 1e12)
+    fit.add_argument("--held-out", type=_fraction, default=0.25, help="part for the check")
 
 
 def _finite(text: str) -> float:
-    return _in_range(text, -1e12, 1e12)
-
-
-def _count(text: str) -> int:
-    if not (text.isdecimal() and 1 <= int(text) <= 1_000_000):
-        raise argparse.ArgumentTypeError(f"{text} is not a count from 1 to 1000000")
-    return int(text)
-
-
-def _in_range(text: str, low: float, high: float, *, is_open: bool = False) -> float:
     value = float(text)
-    if not (low <= value <= high and math.isfinite(value)) or (is_open and value == low):
-        raise argparse.ArgumentTypeError(f"{text} is not between {low:g} and {high:g}")
+    if not (-273.15 <= value <= 1e4 and math.isfinite(value)):
+        raise argparse.ArgumentTypeError(f"{text} is not between -273.15 and 10000")
+    return value
+
+
+def _fraction(text: str) -> float:
+    value = float(text)
+    if not (0.0 <= value < 1.0):
+        raise argparse.ArgumentTypeError(f"{text} is not a part from 0 to below 1")
     return value

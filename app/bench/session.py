@@ -10,12 +10,11 @@ A notebook needs five lines:
 """
 
 import contextlib
-import json
 import logging
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from app.bench.abort import Abort, PatientCalls
 from app.bench.array_view import ArrayView
 from app.bench.bench import Bench, BenchSeams
 from app.bench.errors import BenchError
+from app.bench.keeping import line_of
 from app.bench.points import Point, Progress
 from app.config.load import ConfigError, as_toml, load_site
 from app.config.paths import history_file, session_root
@@ -211,7 +211,7 @@ class _Opening:
         stack.callback(array.save)
 
         def keep(point: Point) -> None:
-            points.write(json.dumps(asdict(point)) + "\n")
+            points.write(line_of(point))
 
         def read(reading: Reading, why: str) -> None:
             limited = ", at compliance" if reading.is_limited else ""
