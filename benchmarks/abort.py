@@ -24,10 +24,12 @@ from pathlib import Path
 import numpy as np
 
 from app.bench.bench import Bench
-from app.bench.cycling import FormingSettings, endurance, forming, pulse_map
+from app.bench.endurance import endurance
 from app.bench.errors import AbortedError
+from app.bench.forming import FormingSettings, forming
 from app.bench.iv_curve import IvSettings, iv_curve
 from app.bench.programming import ProgramSettings, program
+from app.bench.pulse_response import pulse_map
 from app.bench.reading import read_devices, retention
 from app.bench.session import OpenBench, open_session
 from benchmarks.report import Goal, Row, parser, publish

@@ -9,10 +9,12 @@ from bench_rig import BenchRig, limits
 from bench_smu_rig import CELL, DIALECTS, Rig
 
 from app.bench.abort import Abort
-from app.bench.cycling import FormingSettings, endurance, forming, pulse_map
+from app.bench.endurance import endurance
 from app.bench.errors import AbandonedError, AbortedError
+from app.bench.forming import FormingSettings, forming
 from app.bench.iv_curve import IvSettings, iv_curve
 from app.bench.programming import ProgramSettings, program
+from app.bench.pulse_response import pulse_map
 from app.bench.reading import read_array, read_devices, retention
 from drivers.errors import SafetyLimitError
 from drivers.safe_state import SafeState
