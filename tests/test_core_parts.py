@@ -34,6 +34,17 @@ def test_inbox_that_must_not_lose_says_so() -> None:
     assert inbox.n_dropped == 1
 
 
+def test_inbox_wakes_its_owner_only_for_what_wakes() -> None:
+    inbox: Inbox[int] = Inbox("t", 3, Overflow.FAIL)
+    inbox.put(1, wakes=False)
+    inbox.wait(0.0)  # comes back, because the time is up
+    inbox.put(2)
+    inbox.wait(3600.0)  # comes back, because somebody asked for it before
+    assert inbox.take_all(0.0) == [1, 2]
+    inbox.close()
+    inbox.wait(3600.0)
+
+
 class Job(Worker):
     def __init__(self, fail_in: str = "") -> None:
         self.failures: list[tuple[str, BaseException]] = []
@@ -69,6 +80,16 @@ def test_worker_always_finishes_and_its_failure_is_heard(fail_in: str) -> None:
     assert job.join(5)
     assert job.done[-1] == "finish"
     assert [str(exc) for _, exc in job.failures] == ([fail_in] if fail_in else [])
+
+
+def test_worker_ends_by_the_failure_of_who_stood_in_for_it() -> None:
+    job = Job()
+    job.start()
+    assert job.stepped.wait(5.0)
+    job.fail_with(ValueError("elsewhere"))
+    assert job.join(5.0)
+    assert [(name, str(exc)) for name, exc in job.failures] == [("job", "elsewhere")]
+    assert job.done[-1] == "finish"
 
 
 def test_worker_that_never_began_counts_as_ended() -> None:

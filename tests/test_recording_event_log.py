@@ -218,6 +218,28 @@ def test_callbacks_come_after_the_commit_in_order_in_the_logs_thread(
     assert {name for _, _, name in heard} == {"event log"}
 
 
+def test_whoever_waits_finds_everything_up_to_his_rows_committed(
+    event_log: EventLog, session: Session
+) -> None:
+    heard: list[int] = []
+    event_log.append(NoteRow(1, "a", ""), lambda: heard.append(1))
+    assert event_log.append_durably(NoteRow(2, "a", "")).wait(DEADLINE_S)
+    assert committed(session.events_path, "notes") == 2
+    event_log.append(NoteRow(3, "a", ""), lambda: heard.append(3))
+    ticket = event_log.append_durably(NoteRow(4, "a", ""))
+    event_log.append(NoteRow(5, "a", "came later"))
+    assert ticket.wait(DEADLINE_S)
+    assert committed(session.events_path, "notes") == 5
+    assert heard == [1, 3]
+
+
+def test_durable_rows_that_nobody_waits_for_are_committed_with_the_others(
+    event_log: EventLog, session: Session
+) -> None:
+    event_log.append_durably(NoteRow(1, "a", ""))
+    eventually(lambda: committed(session.events_path, "notes") == 1)
+
+
 def test_stop_commits_what_waits_and_leaves_one_file(session: Session, failures: Failures) -> None:
     log = EventLog(session.events_path, on_failure=failures)
     log.start()

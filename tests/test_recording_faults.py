@@ -330,12 +330,14 @@ class Disk:
                     raise sqlite3.OperationalError("disk I/O error")
                 return super().execute(sql, *args)  # type: ignore[arg-type]
 
-        self.connection = sqlite3.connect(
+        connection = sqlite3.connect(
             path, isolation_level=None, factory=Connection, check_same_thread=False
         )
         if self.max_pages is not None:
-            self.connection.execute(f"PRAGMA max_page_count = {self.max_pages}")
-        return self.connection
+            connection.execute(f"PRAGMA max_page_count = {self.max_pages}")
+        if self.connection is None:  # the log's own; later ones only checkpoint
+            self.connection = connection
+        return connection
 
     def make_room(self) -> bool:
         if self.connection is None or self.max_pages is None:

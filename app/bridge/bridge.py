@@ -72,6 +72,7 @@ class Bridge(Worker):
             for peer in peers
         }
         self._turn = threading.Lock()
+        self._own_thread = 0
         self._orders: deque[Order] = deque()
         self._newly_recorded: dict[tuple[str, str], int] = {}
         self._wake_read, self._wake_write = socket.socketpair()
@@ -126,16 +127,26 @@ class Bridge(Worker):
 
     def _send(self, site: str, queue: Order) -> None:
         """Put something into a peer's outbox and write it, on this thread if the turn is free."""
-        if self._turn.acquire(blocking=False):
+        if threading.get_ident() == self._own_thread:  # an answer to what has just come
+            is_done = self._queue_and_write(site, queue)
+        elif self._turn.acquire(blocking=False):
             try:
-                if not self._orders:  # else it would overtake what this thread sent before
-                    now_ns = self._clock_ns()
-                    queue(now_ns)
-                    self._write_at_once(site, now_ns)
-                    return
+                is_done = self._queue_and_write(site, queue)
             finally:
                 self._turn.release()
-        self.order(queue)
+        else:
+            is_done = False
+        if not is_done:
+            self.order(queue)
+
+    def _queue_and_write(self, site: str, queue: Order) -> bool:
+        """Put something into an outbox and write it; not if orders wait, which came before it."""
+        if self._orders:
+            return False
+        now_ns = self._clock_ns()
+        queue(now_ns)
+        self._write_at_once(site, now_ns)
+        return True
 
     def _write_at_once(self, site: str, now_ns: int) -> None:
         connection = self._lines.lines[site].open_connection
@@ -154,6 +165,7 @@ class Bridge(Worker):
 
     def prepare(self) -> None:
         """Begin to listen; dialling begins with the first step."""
+        self._own_thread = threading.get_ident()
         self._wake_read.setblocking(False)
         self._wake_write.setblocking(False)
         self._lines.open(self._wake_read)

@@ -22,6 +22,11 @@ class LateParts:
         if self.network is not None:
             self.network.submit(item)
 
+    def decide(self, item: Input) -> None:
+        """Do so, and let them decide on the caller's thread if that is possible now."""
+        if self.network is not None:
+            self.network.decide(item)
+
     def send_spikes(self, site: str, batch: SpikeBatch) -> None:
         """Send own events to another site. Raises RuntimeError if there is no peer."""
         self._bridge(f"spikes for site {site}").send_spikes(site, batch)

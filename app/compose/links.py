@@ -25,6 +25,7 @@ from app.safety.gate import Gate
 def make_streams(ground: Ground, ledger: Ledger, late: LateParts) -> list[OwnStream]:
     """Return the streams of own events: the amplifier's if there is one, then the chips'."""
     neurons: dict[str, set[int]] = {}
+    amplifiers = {amplifier.name for amplifier in ground.site.amplifiers}
     for amplifier in ground.site.amplifiers:
         posts = {pattern.post for pattern in amplifier.patterns}
         neurons[amplifier.name] = {n.neuron for n in amplifier.neurons} | posts
@@ -41,7 +42,8 @@ def make_streams(ground: Ground, ledger: Ledger, late: LateParts) -> list[OwnStr
             may_receive=[p.site for p in ground.site.peers if instrument in p.may.receive],
             ledger=ledger,
             send=late.send_spikes,
-            submit=late.submit,
+            # Acquisition looks at a block every millisecond: the synapses' thread decides for it.
+            submit=late.submit if instrument in amplifiers else late.decide,
         )
         for number, (instrument, of_instrument) in enumerate(neurons.items())
     ]
@@ -73,7 +75,7 @@ def make_links(
         ledger=ledger,
         gate=gate,
         reception=reception,
-        submit=late.submit,
+        submit=late.decide,
         stops=StopRelay(new_mark=lambda: secrets.randbits(32) or 1),
         on_peer_stop=ground.engine.stopped_by_peer,
         clock_ns=monotonic_ns,

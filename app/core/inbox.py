@@ -33,6 +33,7 @@ class Inbox(Generic[T]):
         self._ready = threading.Condition(threading.Lock())
         self._n_dropped = 0
         self._is_closed = False
+        self._is_woken = False
 
     @property
     def n_dropped(self) -> int:
@@ -67,7 +68,22 @@ class Inbox(Generic[T]):
                 self._n_dropped += 1
             self._items.append(item)
             if wakes:
+                self._is_woken = True
                 self._ready.notify()
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait, taking nothing, until an item that wakes has come since the last wait.
+
+        For an owner that lets others take in its place: it must take only when it has the turn.
+        """
+        with self._ready:
+            deadline_s = time.monotonic() + timeout_s
+            while not self._is_woken and not self._is_closed:
+                left_s = deadline_s - time.monotonic()
+                if not left_s > 0:
+                    break
+                self._ready.wait(left_s)
+            self._is_woken = False
 
     def take_all(self, timeout_s: float) -> list[T]:
         """Return everything that waits, oldest first; wait up to `timeout_s` for the first."""

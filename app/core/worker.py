@@ -25,6 +25,7 @@ class Worker:
         self.last_step_ns = 0
         """CLOCK_MONOTONIC at the end of the newest step; 0 before the first."""
         self._on_failure = on_failure
+        self._foreign_failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=False)
 
     def prepare(self) -> None:
@@ -45,6 +46,15 @@ class Worker:
         """Ask the worker to end after its current step; returns at once."""
         self.stop_requested.set()
 
+    def fail_with(self, exc: BaseException) -> None:
+        """End this worker as if its own step had raised; for who does its job in its place."""
+        self._foreign_failure = exc
+
+    @property
+    def has_foreign_failure(self) -> bool:
+        """Say whether somebody failed in this worker's place."""
+        return self._foreign_failure is not None
+
     def join(self, timeout_s: float) -> bool:
         """Wait for the thread's end; return whether it has ended (or never began)."""
         if self._thread.ident is None:
@@ -62,6 +72,7 @@ class Worker:
             self.prepare()
             while not self.stop_requested.is_set():
                 self.step()
+                self._raise_foreign_failure()
                 self.last_step_ns = time.monotonic_ns()
         except BaseException as exc:  # noqa: BLE001 - the one place: nothing may die unheard
             self._report(exc)
@@ -69,6 +80,10 @@ class Worker:
             self.finish()
         except BaseException as exc:  # noqa: BLE001
             self._report(exc)
+
+    def _raise_foreign_failure(self) -> None:
+        if self._foreign_failure is not None:
+            raise self._foreign_failure
 
     def _report(self, exc: BaseException) -> None:
         log.error("%s failed: %s", self.name, exc, exc_info=exc)

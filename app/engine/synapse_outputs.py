@@ -48,8 +48,8 @@ class SynapseOutputs:
             return
         records = self._within_rate(output, now_ns)
         if len(records):
-            self.ledger.sent_psps(output.site, records, now_ns)
             self.send_psps(output.site, records, now_ns)
+            self.ledger.sent_psps(output.site, records, now_ns)
 
     def _within_rate(self, output: PspsOut, now_ns: int) -> PspRecords:
         """Return the PSPs that may go now; record the others as withheld."""

@@ -1,4 +1,4 @@
-"""The open `events.sqlite`: rows in, transactions committed. Used by one thread only."""
+"""The open `events.sqlite`: rows in, transactions committed. Used by one thread at a time."""
 
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -22,8 +22,8 @@ Connect = Callable[[Path], sqlite3.Connection]
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open a database whose transactions we begin and end ourselves."""
-    return sqlite3.connect(path, timeout=1.0, isolation_level=None)
+    """Open a database whose transactions we begin and end ourselves, on one thread at a time."""
+    return sqlite3.connect(path, timeout=1.0, isolation_level=None, check_same_thread=False)
 
 
 def wal_of(path: Path) -> Path:
