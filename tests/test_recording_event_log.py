@@ -236,6 +236,7 @@ def test_whoever_waits_finds_everything_up_to_his_rows_committed(
 def test_durable_rows_that_nobody_waits_for_are_committed_with_the_others(
     event_log: EventLog, session: Session
 ) -> None:
+    eventually(lambda: event_log.is_writable)
     event_log.append_durably(NoteRow(1, "a", ""))
     eventually(lambda: committed(session.events_path, "notes") == 1)
 
