@@ -14,8 +14,8 @@ hypothesis.settings.load_profile("same every time")
 ENGINE_FILES = frozenset(
     f"tests/test_{name}.py"
     for name in (
-        "chain", "chain_kill", "chain_recording", "chain_stop", "gui_engine", "link_kill",
-        "many_channels", "metrics", "session_audit", "session_replay", "supervision",
+        "chain", "chain_kill", "chain_recording", "chain_stop", "gui_engine", "killed_while_armed",
+        "link_kill", "many_channels", "metrics", "session_audit", "session_replay", "supervision",
     )
 )  # fmt: skip
 """Files whose tests run whole engines in real time: two at once would starve each other."""

@@ -51,10 +51,11 @@ def site_file(folder: Path, top: str = "") -> Path:
 
 @contextmanager
 def running(
-    path: Path, *arguments: str, env: dict[str, str] | None = None
+    path: Path, *arguments: str, env: dict[str, str] | None = None, is_mock: bool = True
 ) -> Iterator[RunningSite]:
     """The site as `spikebridge run SITE.toml --mock` starts it; ends it on the way out."""
-    command = [sys.executable, "-m", "app.cli", "--log-level", "info", "run", str(path), "--mock"]
+    command = [sys.executable, "-m", "app.cli", "--log-level", "info", "run", str(path)]
+    command += ["--mock"] if is_mock else []
     with (path.parent / "engine.log").open("ab") as log:
         process = subprocess.Popen(
             [*command, *arguments],
