@@ -35,8 +35,12 @@ from app.engine.watch import (
 )
 from app.exit_codes import ExitCode
 from app.instruments import Rig, open_all, patterns_of, rig_at_hand
+from app.recording.disk import Disk
 from app.recording.errors import RecordingError
+from app.recording.event_log import EventLog
 from app.recording.history import DoseHistory
+from app.recording.raw_writer import RawWriter
+from app.recording.session_log import SessionLog
 from app.run_folder import RigLock, RunFolder
 from app.safety.leases import link_lease
 from app.safety.make_safe import make_all_safe
@@ -47,6 +51,10 @@ log = logging.getLogger(__name__)
 
 STUCK_NS = 3_000_000_000
 """A worker whose last step ended longer ago than this does not move any more."""
+WAIT_FOR_DISK = (RawWriter, EventLog, SessionLog)
+DISK_STUCK_NS = 30_000_000_000
+"""Those may stand still with a disk: samples and events wait in memory, and what is not audited is
+not delivered. A disk that hangs longer than any ring is a failure like another."""
 
 
 SWITCH_INTERVAL_S = 0.5e-3
@@ -59,9 +67,17 @@ class UnsafeAtBootError(Exception):
 
 
 def run_engine(
-    files: EngineFiles, *, is_mock: bool, heartbeat_fd: int | None, is_dry_run: bool = False
+    files: EngineFiles,
+    *,
+    is_mock: bool,
+    heartbeat_fd: int | None,
+    is_dry_run: bool = False,
+    disk: Disk | None = None,
 ) -> ExitCode:
-    """Run the engine of a site until it is told to end or something fails."""
+    """Run the engine of a site until it is told to end or something fails.
+
+    `disk` is what it records through, if not the operating system.
+    """
     folder = RunFolder(files.site_file, files.site)
     folder.make()
     engine = Engine()
@@ -93,6 +109,7 @@ def run_engine(
                     is_mock=is_mock,
                     is_dry_run=is_dry_run,
                     on_step=heartbeat.starting,
+                    disk=disk or Disk(),
                 )
             metrics = _metrics(engine, parts)
         except UnsafeAtBootError as exc:
@@ -254,11 +271,16 @@ def _link_is_fresh(parts: EngineParts, peer: str) -> IsAlive:
 def _health(engine: Engine) -> dict[str, IsAlive]:
     def all_move(now_ns: int) -> bool:
         return all(
-            worker.is_alive and now_ns - worker.last_step_ns < STUCK_NS
+            worker.is_alive and now_ns - worker.last_step_ns < stuck_after_ns(worker)
             for worker in engine.permanent_workers()
         )
 
     return {"workers": all_move}
+
+
+def stuck_after_ns(worker: Worker) -> int:
+    """Return how long ago a worker's last step may have ended."""
+    return DISK_STUCK_NS if isinstance(worker, WAIT_FOR_DISK) else STUCK_NS
 
 
 def _facts(parts: EngineParts) -> dict[str, object]:

@@ -20,6 +20,7 @@ from app.core.clock import monotonic_ns
 from app.core.input_log import InputLog
 from app.engine.engine import Engine, EngineParts
 from app.instruments import Rig, provenance_of
+from app.recording.disk import Disk
 from app.recording.received import last_seqs_of_site
 from app.recording.recovery import recover_session
 from app.recording.session import session_folders
@@ -34,6 +35,7 @@ def compose(
     is_mock: bool,
     is_dry_run: bool,
     on_step: Callable[[], None],
+    disk: Disk,
 ) -> EngineParts:
     """Make every part of an engine; start nothing. `rig` is open.
 
@@ -43,6 +45,8 @@ def compose(
         The rig's actuators are recorders.
     on_step
         Called after each thing that may take long, so that whoever waits sees it go on.
+    disk
+        What is recorded through.
 
     Raises
     ------
@@ -60,11 +64,12 @@ def compose(
         "" if files.experiment is None else experiment_hash(files.experiment),
         provenance_of(files.site, is_mock=is_mock),
         is_dry_run,
+        disk,
     )
     root = session_root(files.site_file, files.site)
     recoveries = []
     for folder in session_folders(root, files.site.site):
-        recoveries.append(recover_session(folder))
+        recoveries.append(recover_session(folder, ground.disk.files))
         on_step()
     last_seqs = last_seqs_of_site(root, files.site.site)
     past = past_of(ground)
@@ -101,7 +106,9 @@ def compose(
         feed=record.showing.feed,
         clock_ns=monotonic_ns,
         event_log=record.event_log,
-        session_log=SessionLog(record.session.folder, on_failure=engine.failed),
+        session_log=SessionLog(
+            record.session.folder, on_failure=engine.failed, files=ground.disk.files
+        ),
         ledger=ledger,
         gate=gate,
         bridge=late.bridge,

@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from app.config.experiment import Experiment
@@ -10,6 +10,7 @@ from app.config.site import Site
 from app.core.spikes import Provenance
 from app.engine.engine import Engine
 from app.instruments import Rig
+from app.recording.disk import Disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class Ground:
     """By instrument: live, mock or playback."""
     is_dry_run: bool = False
     """The rig's actuators are recorders: what is permitted is no dose."""
+    disk: Disk = field(default_factory=Disk)
 
     @property
     def site(self) -> Site:

@@ -51,6 +51,8 @@ def make_record(ground: Ground, amplifier: MeaAmplifier | None) -> Record:
         on_failure=ground.engine.failed,
         release_reserve=session.release_reserve,
         is_strict=ground.site.recording.is_strict,
+        files=ground.disk.files,
+        open_database=ground.disk.open_database,
     )
     ledger = Ledger(event_log, ground.site.site, monotonic_ns, on_row=showing.row)
     return Record(session, event_log, ledger, showing)
@@ -104,6 +106,7 @@ def _session(ground: Ground) -> Session:
         provenance={name: p.value for name, p in ground.provenance.items()},
         limits_override=files.override_bytes,
         metadata=_metadata(ground),
+        files=ground.disk.files,
     )
 
 

@@ -35,6 +35,7 @@ def make_raw_writer(
         record=record.ledger.raw_recording,
         release_reserve=record.session.release_reserve,
         on_warning=faults.warned,
+        files=ground.disk.files,
         ring_s=recording.ring_s,
         n_pretrigger=round(recording.pretrigger_s * amplifier.stream_format.sample_rate_hz),
     )

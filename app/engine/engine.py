@@ -269,8 +269,9 @@ class Engine:
         parts.ledger.utc()
         if parts.alerter is not None:
             self._end([parts.alerter], JOIN_LIMIT_S + 2 * ALERT_LIMIT_S)
-        records = (parts.raw_writer, parts.event_log, parts.session_log)
-        self._end([w for w in records if w is not None])
+        if parts.raw_writer is not None:
+            self._end([parts.raw_writer])  # its last word goes into the event log
+        self._end([parts.event_log, parts.session_log])
         parts.session.close(utc_anchor())
         if any(report.state is SafeState.FAILED for report in reports):
             return ExitCode.UNSAFE

@@ -1,0 +1,81 @@
+"""One site with a simulated amplifier at its full rate, its engine a process. No tests in here."""
+
+import json
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import chain_rig as rig
+import msgspec
+
+from app.config.load import as_toml, load_site
+from app.demo.files import CHAIN
+from app.demo.sites import RunningSite, ready
+from app.mock_rig import MockRig
+from app.run_folder import RunFolder
+
+RATE_HZ = 20_000
+
+
+def site_file(folder: Path) -> Path:
+    """Padova of the chain without peers: 60 channels at 20 kHz, recorded from the start."""
+    site = msgspec.structs.replace(
+        load_site(CHAIN / "padova.toml"), peers=(), limits_override=None, is_recording_raw=True
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "site.toml"
+    path.write_bytes(as_toml(site))
+    return path
+
+
+@contextmanager
+def running(path: Path, engine: Sequence[str]) -> Iterator[RunningSite]:
+    """Mocks and the engine that the command `engine` starts, armed; both end on the way out."""
+    site = load_site(path)
+    folder = RunFolder(path, site)
+    folder.make()
+    mocks = MockRig()
+    mocks.start(site)
+    try:
+        folder.write_json(folder.addresses, mocks.addresses)
+        with (path.parent / "engine.log").open("ab") as log:
+            process = subprocess.Popen([*engine, str(path), "--mock"], stderr=log)
+        running = RunningSite(site.site, path, process, folder.console_socket)
+        try:
+            ready(running)
+            arm(running)
+            yield running
+        finally:
+            if process.poll() is None:
+                process.terminate()
+            try:
+                process.wait(15.0)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+    finally:
+        mocks.stop()
+
+
+def arm(site: RunningSite) -> None:
+    """Arm as a person would who goes away at once."""
+
+    def is_armable() -> bool:
+        gate = site.call("status")["gate"]
+        return set(gate["stale_leases"]) <= {"console"} and not gate["blocks"]
+
+    rig.until(is_armable, "can be armed")
+    code = site.call("status")["session_code"]
+    who = "operator at padova"
+    words = {"who": who, "reason": "test", "seconds": 600.0, "is_unattended": True}
+    site.call("arm", code=code, **words)
+    assert site.call("status")["gate"]["state"] == "armed"
+
+
+def engine_pid(site: RunningSite) -> int:
+    folder = RunFolder(site.site_file, load_site(site.site_file))
+    rig.until(folder.engine.exists, "engine says who it is")
+    content: dict[str, Any] = json.loads(folder.engine.read_text())
+    return int(content["pid"])
