@@ -11,12 +11,9 @@ The amplifier says itself when it stopped; it looks for commands as seldom as th
 """
 
 import contextlib
-import json
 import os
 import signal
-import socket
 import sqlite3
-import subprocess
 import sys
 import tempfile
 import threading
@@ -25,11 +22,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from app.config.load import load_site
-from app.console.client import ConsoleClient, NoEngineError
+from app.console.client import ConsoleClient
 from app.console.messages import CommandRefusedError
+from app.demo.sites import RunningSite, await_that, ready, site_process
 from app.exit_codes import ExitCode
-from app.run_folder import RunFolder
 from benchmarks.report import Goal, Row, parser, publish
 
 N_QUICK, N_FULL = 20, 1000
@@ -37,7 +33,7 @@ MOMENTS = ("last permit", "off command at the amplifier", "all read back, record
 LIMITS_MS = (10.0, 100.0, 1000.0, 1000.0)
 Stop = tuple[int, int, int]
 """Times in ns of the command, of the amplifier's end, of the answer."""
-READY_LIMIT_S = 60.0
+READY_LIMIT_S = 20.0
 SITE = """
 schema_version = 1
 site = "bench"
@@ -88,56 +84,36 @@ CHANNELS = ("A-016", "A-018", "A-024", "A-026")
 class Engine:
     """A running engine under its supervisor."""
 
-    def __init__(self, site_file: Path, process: "subprocess.Popen[bytes]") -> None:
-        self.process = process
-        self._folder = RunFolder(site_file, load_site(site_file))
-        self.socket = self._folder.console_socket
+    def __init__(self, site: RunningSite) -> None:
+        self.site = site
         self._n_samples = 0
-
-    def call(self, name: str, **arguments: str | float | bool) -> dict:
-        with ConsoleClient(self.socket) as console:
-            return console.call(name, **arguments)
 
     def wait_until_armable(self) -> None:
         """Wait for the engine, its amplifier's data and its log."""
-        deadline_s = time.monotonic() + READY_LIMIT_S
-        while True:
-            with contextlib.suppress(NoEngineError):
-                status = self.call("status")
-                gate = status["gate"]
-                is_fresh = not set(gate["stale_leases"]) - {"console"}
-                n_samples = status["amplifier"]["n_samples"]
-                if gate["state"] == "disarmed" and is_fresh and n_samples > self._n_samples:
-                    self._n_samples = n_samples
-                    return
-            if time.monotonic() > deadline_s or self.process.poll() is not None:
-                raise SystemExit("the engine did not become ready")
-            time.sleep(0.02)
+        await_that(self._is_armable, READY_LIMIT_S, "the engine ready", {"bench": self.site}, 0.02)
+
+    def _is_armable(self) -> bool:
+        status = self.site.call("status")
+        gate = status["gate"]
+        is_fresh = not set(gate["stale_leases"]) - {"console"}
+        n_samples = status["amplifier"]["n_samples"]
+        if not (gate["state"] == "disarmed" and is_fresh and n_samples > self._n_samples):
+            return False
+        self._n_samples = n_samples
+        return True
 
     def note_samples(self) -> None:
         """Take the samples that have come so far for old: the next arming waits for new ones."""
-        self._n_samples = self.call("status")["amplifier"]["n_samples"]
+        self._n_samples = self.site.call("status")["amplifier"]["n_samples"]
 
     def arm(self) -> None:
-        code = self.call("status")["session_code"]
+        code = self.site.call("status")["session_code"]
         words = {"who": "ada", "reason": "benchmark", "seconds": 600.0, "is_unattended": True}
-        self.call("arm", code=code, **words)
-
-    @property
-    def pid(self) -> int:
-        return int(json.loads(self._folder.engine.read_text())["pid"])
-
-    def stopped_ns(self) -> int:
-        """Ask the simulated amplifier when it stopped."""
-        port = json.loads(self._folder.mocks.read_text())["mea1"]["truth_port"]
-        with socket.create_connection(("127.0.0.1", int(port)), 5.0) as truth:
-            truth.sendall(b'{"ask": "status"}\n')
-            with truth.makefile("rb") as lines:
-                return int(json.loads(lines.readline())["stopped_ns"])
+        self.site.call("arm", code=code, **words)
 
     @property
     def events(self) -> Path:
-        return Path(self.call("status")["session_folder"]) / "events.sqlite"
+        return Path(self.site.call("status")["session_folder"]) / "events.sqlite"
 
 
 @contextmanager
@@ -147,27 +123,17 @@ def running(folder: Path) -> Iterator[Engine]:
     )
     site_file = folder / "site.toml"
     site_file.write_text(SITE.format(patterns=patterns))
-    command = [sys.executable, "-m", "app.cli", "run", str(site_file), "--mock"]
-    with (folder / "engine.log").open("ab") as log:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log, stdout=log)
-        try:
-            engine = Engine(site_file, process)
-            engine.wait_until_armable()
-            yield engine
-        finally:
-            if process.poll() is None:
-                process.terminate()
-            try:
-                process.wait(20.0)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+    with site_process("bench", site_file, "--mock") as site:
+        ready(site)
+        engine = Engine(site)
+        engine.wait_until_armable()
+        yield engine
 
 
 def trigger_until(engine: Engine, is_over: threading.Event) -> None:
     """Ask for one pattern after the other; what is refused is refused."""
     number = 0
-    with ConsoleClient(engine.socket) as console:
+    with ConsoleClient(engine.site.folder.console_socket) as console:
         while not is_over.is_set():
             number = number % len(CHANNELS) + 1
             with contextlib.suppress(CommandRefusedError):
@@ -184,7 +150,7 @@ def one_stop(engine: Engine) -> Stop:
     traffic.start()
     try:
         time.sleep(0.1)
-        with ConsoleClient(engine.socket) as console:
+        with ConsoleClient(engine.site.folder.console_socket) as console:
             given_ns = time.monotonic_ns()
             answer = console.call("stop", who="ada")
             answered_ns = time.monotonic_ns()
@@ -193,9 +159,9 @@ def one_stop(engine: Engine) -> Stop:
     finally:
         is_over.set()
         traffic.join()
-    stopped_ns = engine.stopped_ns()
+    stopped_ns = int(engine.site.ask_mock("mea1", "status")["stopped_ns"])
     engine.note_samples()
-    engine.call("acknowledge", who="ada")
+    engine.site.call("acknowledge", who="ada")
     return given_ns, stopped_ns, answered_ns
 
 
@@ -235,10 +201,10 @@ def _fault(engine: Engine, how: str) -> float:
     engine.arm()
     begun_s = time.monotonic()
     numbers = {"hung": signal.SIGSTOP, "killed": signal.SIGKILL, "interrupted": signal.SIGINT}
-    os.kill(engine.pid, numbers[how])
+    os.kill(engine.site.engine_pid, numbers[how])
     if how == "interrupted":
-        os.kill(engine.process.pid, signal.SIGINT)
-    code = engine.process.wait(30.0)
+        os.kill(engine.site.process.pid, signal.SIGINT)
+    code = engine.site.process.wait(30.0)
     expected = ExitCode.OK if how == "interrupted" else ExitCode.ENGINE_DIED
     if code != expected:
         raise SystemExit(f"an engine that was {how} ended with {code}")

@@ -3,17 +3,14 @@
 import json
 import os
 import signal
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from app.config.load import load_site
 from app.demo.files import DemoSettings, prepare_files
 from app.demo.sites import RunningSite, arm_all, chain_running
-from app.run_folder import RunFolder
 
 
 @contextmanager
@@ -35,19 +32,14 @@ def until(is_so: Callable[[], bool], what: str, limit_s: float = 20.0) -> None:
         time.sleep(0.02)
 
 
-def run_file(site: RunningSite, name: str) -> dict[str, Any]:
-    """Return a file of the site's run folder: "engine" or "mocks"."""
-    folder = RunFolder(site.site_file, load_site(site.site_file)).path
-    content: dict[str, Any] = json.loads((folder / f"{site.name}.{name}.json").read_text())
+def mocks(site: RunningSite) -> dict[str, Any]:
+    """Return what the site's mocks said of themselves, by instrument."""
+    content: dict[str, Any] = json.loads(site.folder.mocks.read_text())
     return content
 
 
-def engine_pid(site: RunningSite) -> int:
-    return int(run_file(site, "engine")["pid"])
-
-
 def mock_pid(site: RunningSite) -> int:
-    (mock,) = run_file(site, "mocks").values()
+    (mock,) = mocks(site).values()
     return int(mock["pid"])
 
 
@@ -67,12 +59,8 @@ def kill(pid: int) -> None:
 
 def truth(site: RunningSite, ask: str) -> dict[str, Any]:
     """Ask the site's mock what really happened."""
-    (mock,) = run_file(site, "mocks").values()
-    with socket.create_connection(("127.0.0.1", int(mock["truth_port"])), 5.0) as connection:
-        connection.sendall(json.dumps({"ask": ask}).encode() + b"\n")
-        with connection.makefile("rb") as lines:
-            answer: dict[str, Any] = json.loads(lines.readline())
-    return answer
+    (name,) = mocks(site)
+    return site.ask_mock(name, ask)
 
 
 def assert_unharmed(site: RunningSite) -> None:

@@ -1,18 +1,12 @@
 """One armed site without peers, as processes: memristors and a chip, quick to start. No tests."""
 
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import chain_rig as rig
 
-from app.config.load import load_site
-from app.demo.sites import RunningSite, ready
-from app.run_folder import RunFolder
+from app.demo.sites import RunningSite, ready, site_process
 
 SITE = """
 schema_version = 1
@@ -54,28 +48,11 @@ def running(
     path: Path, *arguments: str, env: dict[str, str] | None = None, is_mock: bool = True
 ) -> Iterator[RunningSite]:
     """The site as `spikebridge run SITE.toml --mock` starts it; ends it on the way out."""
-    command = [sys.executable, "-m", "app.cli", "--log-level", "info", "run", str(path)]
-    command += ["--mock"] if is_mock else []
-    with (path.parent / "engine.log").open("ab") as log:
-        process = subprocess.Popen(
-            [*command, *arguments],
-            stdin=subprocess.DEVNULL,
-            stderr=log,
-            env={**os.environ, **(env or {})},
-        )
-        site = RunningSite("bench", path, process, RunFolder(path, load_site(path)).console_socket)
-        try:
-            ready(site)
-            rig.until(lambda: stale_leases(site) <= {"console"}, "leases fresh")
-            yield site
-        finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(15.0)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+    mock = ["--mock"] if is_mock else []
+    with site_process("bench", path, *mock, *arguments, environment=env) as site:
+        ready(site)
+        rig.until(lambda: stale_leases(site) <= {"console"}, "leases fresh")
+        yield site
 
 
 def arm(site: RunningSite, **arguments: str | float | bool) -> None:

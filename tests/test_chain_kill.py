@@ -52,7 +52,7 @@ def must_go_on(chain: dict[str, RunningSite], dead: str) -> None:
 def test_engine_killed(chain: dict[str, RunningSite], name: str) -> None:
     site = chain[name]
     mock = rig.mock_pid(site)
-    rig.kill(rig.engine_pid(site))
+    rig.kill(site.engine_pid)
     before = rig.truth(chain["padova"], "stimuli")["stimuli"] if name == "padova" else []
     assert site.process.wait(END_LIMIT_S) == ExitCode.ENGINE_DIED
     assert "killed by signal 9" in site.log_file.read_text()
@@ -65,7 +65,7 @@ def test_engine_killed(chain: dict[str, RunningSite], name: str) -> None:
 
 def test_no_stimulus_after_the_engine_died(chain: dict[str, RunningSite]) -> None:
     padova = chain["padova"]
-    rig.kill(rig.engine_pid(padova))
+    rig.kill(padova.engine_pid)
     first = rig.truth(padova, "stimuli")["stimuli"]
     status = rig.truth(padova, "status")
     second = rig.truth(padova, "stimuli")["stimuli"]
@@ -99,7 +99,7 @@ def test_chip_killed_cannot_be_seen_over_udp(chain: dict[str, RunningSite]) -> N
 
 def test_supervisor_killed_ends_its_engine_and_mock(chain: dict[str, RunningSite]) -> None:
     padova = chain["padova"]
-    engine, mock = rig.engine_pid(padova), rig.mock_pid(padova)
+    engine, mock = padova.engine_pid, rig.mock_pid(padova)
     rig.kill(padova.process.pid)
     rig.until(lambda: not rig.is_running(engine), "engine ended")
     rig.until(lambda: not rig.is_running(mock), "mock ended")

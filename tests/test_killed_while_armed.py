@@ -1,7 +1,5 @@
 """kill -9 of an armed engine at work, with instruments that outlive it, as those of a rig do."""
 
-import json
-import socket
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,6 +13,7 @@ import pytest
 from app.cli import main
 from app.config.load import load_site
 from app.console.messages import CommandRefusedError
+from app.demo.sites import ask_truth
 from app.exit_codes import ExitCode
 from app.mock_rig import MockRig
 from app.recording.reader import open_session
@@ -98,11 +97,7 @@ class Instruments:
     mocks: MockRig
 
     def ask(self, name: str, ask: str = "status") -> dict:
-        port = int(self.mocks.truth[name]["truth_port"])
-        with socket.create_connection(("127.0.0.1", port), 5.0) as truth:
-            truth.sendall(json.dumps({"ask": ask}).encode() + b"\n")
-            with truth.makefile("rb") as lines:
-                return json.loads(lines.readline())
+        return ask_truth(int(self.mocks.truth[name]["truth_port"]), ask)
 
     @property
     def n_stimuli(self) -> int:
@@ -127,7 +122,9 @@ def instruments(tmp_path: Path) -> Iterator[Instruments]:
         mocks.stop()
 
 
-def test_killed_while_armed(instruments: Instruments) -> None:
+def test_an_armed_engine_killed_leaves_outputs_off_and_the_next_is_disarmed(
+    instruments: Instruments,
+) -> None:
     path = instruments.site_file
     arguments = ("--experiment", str(path.parent / "experiment.toml"))
     with one_site.running(path, *arguments, is_mock=False) as site:
@@ -137,7 +134,7 @@ def test_killed_while_armed(instruments: Instruments) -> None:
         rig.until(lambda: instruments.n_stimuli > 0, "the culture is stimulated")
         rig.until(lambda: instruments.is_smu_on, "the device is read")
         assert one_site.state(site) == "armed"
-        rig.kill(rig.engine_pid(site))
+        rig.kill(site.engine_pid)
         n_stimuli = instruments.n_stimuli
         assert site.process.wait(END_LIMIT_S) == ExitCode.ENGINE_DIED
         assert "engine died (killed by signal 9): switching" in site.log_file.read_text()

@@ -55,7 +55,7 @@ def test_a_hung_engine_is_ended_and_the_next_one_starts_disarmed(
         one_site.arm(site)
         rig.until(lambda: "READY=1" in words(manager), "systemd hears that the site runs")
         rig.until(lambda: "WATCHDOG=1" in words(manager), "systemd hears that it is well")
-        os.kill(rig.engine_pid(site), signal.SIGSTOP)
+        os.kill(site.engine_pid, signal.SIGSTOP)
         assert site.process.wait(END_LIMIT_S) == ExitCode.ENGINE_DIED
         log = site.log_file.read_text()
         assert "engine silent for" in log
@@ -69,7 +69,7 @@ def test_a_hung_engine_is_ended_and_the_next_one_starts_disarmed(
         assert reports == {"arc1": "by construction", "chip1": "by construction"}, "at the boot"
         one_site.arm(site)
         n_alarms = len(alarms(tmp_path))
-        for pid in (site.process.pid, rig.engine_pid(site)):  # as a terminal does it
+        for pid in (site.process.pid, site.engine_pid):  # as a terminal does it
             os.kill(pid, signal.SIGINT)
         assert site.process.wait(END_LIMIT_S) == ExitCode.OK
         assert len(alarms(tmp_path)) == n_alarms, "an orderly end calls nobody"

@@ -1,5 +1,8 @@
 """The three sites of the demonstration as processes, run exactly as an operator would run them."""
 
+import json
+import os
+import socket
 import subprocess
 import sys
 import time
@@ -18,6 +21,7 @@ from app.run_folder import RunFolder
 
 LINK_LIMIT_S = 20.0
 END_LIMIT_S = 15.0
+TRUTH_LIMIT_S = 5.0
 
 
 class DemoError(Exception):
@@ -31,11 +35,11 @@ class RunningSite:
     name: str
     site_file: Path
     process: "subprocess.Popen[bytes]"
-    socket: Path
+    folder: RunFolder
 
     def call(self, command: str, **arguments: str | float | bool | None) -> dict[str, Any]:
         """Send one console command."""
-        with ConsoleClient(self.socket) as console:
+        with ConsoleClient(self.folder.console_socket) as console:
             return console.call(command, **arguments)
 
     def must_live(self) -> None:
@@ -45,9 +49,28 @@ class RunningSite:
             raise DemoError(f"site {self.name} ended with code {code}; see {self.log_file}")
 
     @property
+    def engine_pid(self) -> int:
+        """Get the process id of the running engine, which is not the supervisor's."""
+        return int(json.loads(self.folder.engine.read_text("utf-8"))["pid"])
+
+    def ask_mock(self, instrument: str, ask: str) -> dict[str, Any]:
+        """Ask a running mock over its truth port what really happens."""
+        mocks = json.loads(self.folder.mocks.read_text("utf-8"))
+        return ask_truth(int(mocks[instrument]["truth_port"]), ask)
+
+    @property
     def log_file(self) -> Path:
         """Get the file with everything that the site's processes said."""
         return self.site_file.parent / "engine.log"
+
+
+def ask_truth(port: int, ask: str) -> dict[str, Any]:
+    """Ask a mock on this machine. Raises OSError or ValueError if it has ended."""
+    with socket.create_connection(("127.0.0.1", port), TRUTH_LIMIT_S) as truth:
+        truth.sendall(json.dumps({"ask": ask}).encode() + b"\n")
+        with truth.makefile("rb") as lines:
+            answer: dict[str, Any] = json.loads(lines.readline())
+    return answer
 
 
 @contextmanager
@@ -58,7 +81,11 @@ def chain_running(site_files: Mapping[str, Path]) -> Iterator[dict[str, RunningS
         for name in SITES:
             if name != HUB:
                 set_hub_port(site_files[name], int(ready(running[HUB])["listen_port"]))
-            running[name] = stack.enter_context(_site_process(name, site_files[name]))
+            path = site_files[name]
+            experiment = str(path.parent / "experiment.toml")
+            running[name] = stack.enter_context(
+                site_process(name, path, "--experiment", experiment, "--mock")
+            )
         for site in running.values():
             ready(site)
         await_that(lambda: _all_linked(running), LINK_LIMIT_S, "all links up", running)
@@ -66,17 +93,24 @@ def chain_running(site_files: Mapping[str, Path]) -> Iterator[dict[str, RunningS
 
 
 @contextmanager
-def _site_process(name: str, site_file: Path) -> Iterator[RunningSite]:
-    """Run a site as `spikebridge run SITE.toml --mock` does; on the way out it ends in order."""
-    command = [
-        sys.executable, "-m", "app.cli", "--log-level", "info", "run", str(site_file),
-        "--experiment", str(site_file.parent / "experiment.toml"), "--mock",
-    ]  # fmt: skip
+def site_process(
+    name: str, site_file: Path, *arguments: str, environment: Mapping[str, str] | None = None
+) -> Iterator[RunningSite]:
+    """Run a site as `spikebridge run SITE.toml ...` does; on the way out it ends in order.
+
+    `environment` is added to ours.
+    """
+    command = [sys.executable, "-m", "app.cli", "--log-level", "info", "run", str(site_file)]
     with (site_file.parent / "engine.log").open("wb") as log_file:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log_file)
-        socket = RunFolder(site_file, load_site(site_file)).console_socket
+        process = subprocess.Popen(
+            [*command, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=log_file,
+            stderr=log_file,
+            env={**os.environ, **(environment or {})},
+        )
         try:
-            yield RunningSite(name, site_file, process, socket)
+            yield RunningSite(name, site_file, process, RunFolder(site_file, load_site(site_file)))
         finally:
             process.terminate()
             try:
