@@ -41,6 +41,7 @@ class Truth:
         return {
             "is_running": board.is_running,
             "run": len(board.runs),
+            "began_at_culture_sample": board.runs[-1].first_sample if board.runs else 0,
             "n_samples": board.next_timestamp,
             "stopped_ns": board.stopped_ns,
             "damage": culture.damage,

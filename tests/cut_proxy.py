@@ -1,4 +1,4 @@
-"""A TCP relay that can cut every connection through it. No tests in here."""
+"""A TCP relay that can cut every connection through it, or stall them. No tests in here."""
 
 import selectors
 import socket
@@ -20,6 +20,8 @@ class CutProxy:
         self._other: dict[socket.socket, socket.socket] = {}
         self._wants_cut = threading.Event()
         self._wants_end = threading.Event()
+        self.is_stalled = threading.Event()
+        """While set, nothing is read from either side: buffers fill, and nobody is told."""
         self._thread = threading.Thread(target=self._run, name="cut proxy")
 
     def cut(self) -> None:
@@ -46,8 +48,10 @@ class CutProxy:
             for key, _ in self._selector.select(0.02):
                 if key.fileobj is self._listener:
                     self._accept()
-                elif key.fileobj in self._other:
+                elif key.fileobj in self._other and not self.is_stalled.is_set():
                     self._relay(key.fileobj)
+            if self.is_stalled.is_set():
+                self._wants_end.wait(0.02)
             if self._wants_cut.is_set():
                 self._wants_cut.clear()
                 self._end_all()

@@ -16,8 +16,8 @@ from pytestqt.qtbot import QtBot
 from app.console.control import Caller
 from app.console.happenings import LogLine
 from app.console.live_feed import LiveFeed
-from app.gui.application import faults_shown
 from app.gui.drawing.threshold_request import ThresholdRequest
+from app.gui.faults import faults_shown
 from app.gui.theme import DARK, LIGHT
 
 LEFT = Qt.MouseButton.LeftButton

@@ -1,14 +1,10 @@
 """`spikebridge gui`: the Qt application around the window, from the arguments to the exit code."""
 
-import logging
 import signal
-import sys
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 
 from PyQt6.QtCore import QSettings, QStandardPaths, QTimer
 from PyQt6.QtWidgets import QApplication
@@ -18,9 +14,8 @@ from app.exit_codes import ExitCode
 from app.gui.drawing.warm_up import warm_up
 from app.gui.engine_link import EngineLink
 from app.gui.engines import StartedEngines
+from app.gui.faults import faults_shown
 from app.gui.main_window import MainWindow
-
-log = logging.getLogger(__name__)
 
 WATCH_MS = 500
 
@@ -70,34 +65,14 @@ def window_settings(path: Path) -> QSettings:
 
 
 @contextmanager
-def faults_shown(show: Callable[[str], None]) -> Iterator[None]:
-    """Log and show every exception that nobody caught; without this PyQt ends the process."""
-
-    def take(kind: type[BaseException], exc: BaseException, trace: TracebackType | None) -> None:
-        if issubclass(kind, KeyboardInterrupt):
-            QApplication.quit()
-            return
-        log.error("a fault in the window: %s", exc, exc_info=(kind, exc, trace))
-        frames = traceback.extract_tb(trace)
-        where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-        show(
-            f"A fault in this window, which goes on: {kind.__name__}: {exc}{where}. The engine is "
-            "not affected. Please keep the log."
-        )
-
-    old = sys.excepthook
-    sys.excepthook = take
-    try:
-        yield
-    finally:
-        sys.excepthook = old
-
-
-@contextmanager
 def ended_by_signals(close: Callable[[], None]) -> Iterator[None]:
-    """Let SIGTERM, SIGINT and SIGHUP close the window in order."""
+    """Let SIGTERM, SIGINT and SIGHUP close the window in order.
+
+    A signal comes in the midst of anything, a frame that is being drawn for one: closing waits
+    until that is done.
+    """
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    old = {number: signal.signal(number, lambda *_: close()) for number in numbers}
+    old = {n: signal.signal(n, lambda *_: QTimer.singleShot(0, close)) for n in numbers}
     try:
         yield
     finally:

@@ -18,6 +18,7 @@ from app.console.attachment import (
     StatusShown,
 )
 from app.console.messages import Reply
+from app.gui.faults import shielded
 
 POLL_MS = 33
 RENEW_S = 0.5
@@ -193,7 +194,7 @@ class EngineLink(QObject):
         if isinstance(arrival, Reply):
             on_reply = self._waiting.pop(arrival.id, None)
             if on_reply is not None:
-                on_reply(arrival)
+                shielded(on_reply, arrival)
         elif isinstance(arrival, StatusShown):
             self.status = arrival.status
             self._status_s = self._clock_s()
@@ -209,7 +210,7 @@ class EngineLink(QObject):
         self.reason = reason
         waiting, self._waiting = self._waiting, {}
         for on_reply in waiting.values():
-            on_reply(Reply(id=0, is_ok=False, error=f"no answer: {reason}"))
+            shielded(on_reply, Reply(id=0, is_ok=False, error=f"no answer: {reason}"))
         self.detached.emit(reason)
 
     # --- the emergency stop -------------------------------------------------------------------

@@ -257,8 +257,10 @@ class MainWindow(QMainWindow):
     # --- the end ------------------------------------------------------------------------------
 
     def close_unasked(self) -> None:
-        """Close as SIGTERM does: ask nobody, leave engines as they are."""
+        """Close as SIGTERM does: ask nobody, not even who is just asked; leave engines as is."""
         self._must_ask = False
+        while (asking := QApplication.activeModalWidget()) is not None and asking.close():
+            pass
         self.close()
 
     def closeEvent(self, event: QCloseEvent | None) -> None:  # noqa: N802 - Qt's name
@@ -268,7 +270,7 @@ class MainWindow(QMainWindow):
         is_armed = any(_is_armed_by_a_person(link) for link in self.links)
         if self._must_ask and (self._is_own_engine or is_armed):
             self.after_closing = self._ask(self, is_armed)
-            if self.after_closing is AfterClosing.STAY:
+            if self.after_closing is AfterClosing.STAY and self._must_ask:
                 event.ignore()
                 return
         if self.after_closing is AfterClosing.END:

@@ -9,6 +9,7 @@ from PyQt6.QtWidgets import QDockWidget, QMainWindow, QTabWidget, QWidget
 
 from app.console.feed import FeedFormat
 from app.gui.engine_link import EngineLink
+from app.gui.faults import shielded
 from app.gui.panel import Panel
 from app.gui.panel_head import PanelHead
 from app.gui.panels.instruments import InstrumentsPanel
@@ -147,11 +148,11 @@ class SiteView(QMainWindow):
 
     def _described(self, description: dict[str, Any]) -> None:
         for panel in self.panels:
-            panel.show_description(description)
+            shielded(panel.show_description, description)
 
     def _status(self, status: dict[str, Any]) -> None:
         for panel in self.panels:
-            panel.show_status(status)
+            shielded(panel.show_status, status)
 
     def _take(self, arrival: object) -> None:
         if isinstance(arrival, FeedFormat):
@@ -162,11 +163,11 @@ class SiteView(QMainWindow):
                 self.docks[self.synapses.title].raise_()
         self.signals.take(arrival)
         for panel in self.panels:
-            panel.take(arrival)
+            shielded(panel.take, arrival)
 
     def _detached(self, reason: str) -> None:
         for panel in self.panels:
-            panel.show_unknown(reason)
+            shielded(panel.show_unknown, reason)
 
     def _frame(self) -> None:
         if not self.link.is_fresh and self.link.status:
@@ -174,7 +175,7 @@ class SiteView(QMainWindow):
         if self.isVisible():
             self.signals.show_frame()
             for panel in self.panels:
-                panel.show_frame()
+                shielded(panel.show_frame)
 
 
 def _not_heard(age_s: float | None) -> str:

@@ -1,5 +1,6 @@
 """What the amplifier and the neurons do: the drawing views, fed from the engine's live feed."""
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from PyQt6.QtWidgets import QWidget
@@ -22,6 +23,7 @@ from app.gui.drawing.spike_scope import SpikeScope
 from app.gui.drawing.threshold_request import ThresholdRequest
 from app.gui.drawing.trace_view import TraceView
 from app.gui.engine_link import EngineLink
+from app.gui.faults import shielded
 from app.gui.theme import Theme
 
 FEED_DELAY_NS = 60_000_000
@@ -91,25 +93,21 @@ class SignalPanels:
 
     def take(self, arrival: object) -> None:
         """Hand on one feed item; nothing is drawn yet."""
+        traces, raster, histograms = self.traces, self.raster, self.histograms
         match arrival:
             case EnvelopeBatch():
-                self.traces.add_columns(arrival)
+                _each((traces.add_columns,), arrival)
             case SpikeMarks():
-                self.traces.add_spikes(arrival.records)
-                self.raster.add_spikes(arrival.records)
-                self.histograms.add_spikes(arrival.records)
+                adds = (traces.add_spikes, raster.add_spikes, histograms.add_spikes)
+                _each(adds, arrival.records)
             case NeuronEvents():
-                self.raster.add_events(arrival.records)
-                self.histograms.add_events(arrival.records)
+                _each((raster.add_events, histograms.add_events), arrival.records)
             case Snippets():
-                self.scope.add_snippets(arrival)
+                _each((self.scope.add_snippets,), arrival)
             case Span():
-                self.traces.add_span(arrival)
-                self.raster.add_span(arrival)
-                self.histograms.add_span(arrival)
+                _each((traces.add_span, raster.add_span, histograms.add_span), arrival)
             case ChannelStates():
-                for view in (self.traces, self.rates, self.scope):
-                    view.set_states(arrival)
+                _each((view.set_states for view in (traces, self.rates, self.scope)), arrival)
             case FeedFormat():
                 self._begin(arrival)
 
@@ -118,13 +116,10 @@ class SignalPanels:
         self._n_frames += 1
         now_ns = self._link.site_now_ns
         if now_ns is not None:
-            self.raster.set_now(now_ns - FEED_DELAY_NS)
-            self.histograms.set_now(now_ns - FEED_DELAY_NS)
-        self.traces.refresh()
-        self.raster.refresh()
+            _each((self.raster.set_now, self.histograms.set_now), now_ns - FEED_DELAY_NS)
+        _each((self.traces.refresh, self.raster.refresh))
         if self._n_frames % FRAMES_PER_SCOPE == 0:
-            self.scope.refresh()
-            self.histograms.refresh()
+            _each((self.scope.refresh, self.histograms.refresh))
 
     def set_theme(self, theme: Theme) -> None:
         """Take other colours."""
@@ -133,8 +128,8 @@ class SignalPanels:
 
     def _begin(self, feed_format: FeedFormat) -> None:
         self._format = feed_format
-        for view in (self.traces, self.raster, self.rates, self.scope, self.histograms):
-            view.set_format(feed_format)
+        views = (self.traces, self.raster, self.rates, self.scope, self.histograms)
+        _each((view.set_format for view in views), feed_format)
         if feed_format.channel_names:
             self.select_channel(0)
 
@@ -163,6 +158,12 @@ class SignalPanels:
             self.scope.show_applied()
         else:
             self.scope.show_refusal(reply.error)
+
+
+def _each(calls: Iterable[Callable[..., object]], *arguments: object) -> None:
+    """Call each; a view that fails takes no other with it."""
+    for call in calls:
+        shielded(call, *arguments)
 
 
 def _named(view: Any, title: str, explanation: str) -> Any:
