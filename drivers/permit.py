@@ -8,8 +8,12 @@ what is delivered cannot differ.
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from drivers.errors import SafetyLimitError
+
+if TYPE_CHECKING:
+    from drivers.mea.protocol import Pattern
 
 PERMIT_LIFE_NS = 20_000_000
 """A permit is valid for 20 ms: longer, and what was true when it was given may not be."""
@@ -42,7 +46,24 @@ class DriveNeuron:
     weight_code: int
 
 
-Action = Stimulate | PulseDevice | DriveNeuron
+@dataclass(frozen=True, slots=True)
+class UploadPattern:
+    """Prepare another waveform under the number and on the electrodes of a prepared pattern."""
+
+    pattern: "Pattern"
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureImpedance:
+    """Pass a small alternating current through every electrode in turn, and tell its impedance."""
+
+    frequency_hz: float
+
+
+Upkeep = UploadPattern | MeasureImpedance
+"""What is done to a stopped amplifier, and only while nothing may move."""
+
+Action = Stimulate | PulseDevice | DriveNeuron | Upkeep
 
 
 class Permit:

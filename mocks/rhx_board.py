@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mocks.culture import Culture
 from mocks.rhx_detector import SpikeDetector
 from mocks.rhx_filter import bessel2_high_pass, bessel2_low_pass
+from mocks.rhx_impedance import Electrodes, actual_frequency_hz
 from mocks.rhx_parameters import ParameterSet, channel_parameters, global_parameters
 from mocks.rhx_stim import Stimulator
 from mocks.rhx_streams import (
@@ -59,8 +60,15 @@ class Run:
 class RhxBoard:
     """Runs the culture, filters, detector and stimulator block by block."""
 
-    def __init__(self, culture: Culture, step_a: float, clock_ns: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        culture: Culture,
+        step_a: float,
+        clock_ns: Callable[[], int],
+        electrodes: Electrodes | None = None,
+    ) -> None:
         self.culture = culture
+        self.electrodes = electrodes or Electrodes(culture.settings.layout.names, seed=1)
         self.names = culture.settings.layout.names
         self.sample_rate_hz = culture.settings.sample_rate_hz
         self.step_a = step_a
@@ -103,6 +111,15 @@ class RhxBoard:
             for name in _OUTPUT_PARAMETERS.values():
                 channel.put(name, "False")
         self.note_changed_outputs()
+
+    def impedance_hz(self) -> float:
+        """Return at which frequency impedances would be measured now; 0: at none."""
+        number = self.parameters.number
+        return actual_frequency_hz(
+            number("DesiredImpedanceFreqHertz"),
+            self.sample_rate_hz,
+            number("DesiredUpperBandwidthHertz"),
+        )
 
     @property
     def is_running(self) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from mocks.rhx_board import RhxBoard
 from mocks.rhx_commands import Command, Execute, Get, LiveNote, Set, parse
 from mocks.rhx_get_set import DataPort, GetSet
+from mocks.rhx_impedance import Impedance, impedance_file, write_silently
 from mocks.rhx_stim import StimProgram, program_from, programs_from
 
 _KEYS = {f"f{i}": f"keypressf{i}" for i in range(1, 9)}
@@ -56,6 +57,7 @@ class RhxController:
         spike: DataPort,
         clock_ns: Callable[[], int],
         upload_s: float,
+        impedance_s: float = 0.5,
     ) -> None:
         self.board = board
         self.late_upload_s = 0.0
@@ -64,6 +66,10 @@ class RhxController:
         self._clock_ns = clock_ns
         self._upload_s = upload_s
         self._upload: Upload | None = None
+        self._impedance_s = impedance_s
+        self._measuring_until_ns: int | None = None
+        self._impedances: list[Impedance] = []
+        self._behind_measurement: list[Command] = []
         self._deferred: list[list[Command]] = []
         self._channel_of = {name.lower(): i for i, name in enumerate(board.names)}
         self._get_set = GetSet(board, {"waveform": waveform, "spike": spike})
@@ -74,6 +80,8 @@ class RhxController:
             "disconnecttcpspikedataoutput": spike.disconnect,
             "clearalldataoutputs": board.clear_outputs,
             "setspikedetectionthresholds": board.measure_thresholds,
+            "measureimpedance": self._begin_measurement,
+            "saveimpedance": self._save_impedances,
         }
 
     def receive(self, text: str) -> list[str]:
@@ -88,7 +96,26 @@ class RhxController:
             self._execute_batch(self._deferred.pop(), replies)
         return replies
 
-    def poll(self) -> None:
+    @property
+    def due_ns(self) -> int | None:
+        """Return when `poll` has something to reply; None: not by itself."""
+        return self._measuring_until_ns
+
+    def poll(self) -> list[str]:
+        """Let time act; return the replies that a measurement has held up."""
+        self._poll_upload()
+        until_ns = self._measuring_until_ns
+        if until_ns is None or self._clock_ns() < until_ns:
+            return []
+        self._measuring_until_ns = None
+        self._impedances = self.board.electrodes.at(self.board.impedance_hz())
+        self.board.parameters.put("ImpedancesHaveBeenMeasured", "True")
+        behind, self._behind_measurement = self._behind_measurement, []
+        replies: list[str] = []
+        self._execute_batch(behind, replies)
+        return replies
+
+    def _poll_upload(self) -> None:
         """Put an upload in force whose time has come."""
         upload = self._upload
         if upload is None or self._clock_ns() < upload.done_ns:
@@ -105,10 +132,15 @@ class RhxController:
     def _execute_batch(self, commands: list[Command], replies: list[str]) -> None:
         for i, command in enumerate(commands):
             was_running = self.board.is_running
-            self.poll()
+            self._poll_upload()
+            was_measuring = self._measuring_until_ns is not None
             reply = self._execute_one(command)
             if reply:
                 replies.append(reply)
+            if self._measuring_until_ns is not None and not was_measuring:
+                # RHX measures inside the handler; texts that come meanwhile are served at once.
+                self._behind_measurement = commands[i + 1 :]
+                return
             if self.board.is_running and not was_running:
                 self._deferred.append(commands[i + 1 :])
                 return
@@ -208,6 +240,19 @@ class RhxController:
         self._upload = Upload(done_ns, channel, programs)
         board.parameters.put("UploadInProgress", "True")
         return ""
+
+    def _begin_measurement(self) -> None:
+        if self.board.impedance_hz() > 0:
+            self._measuring_until_ns = self._clock_ns() + round(self._impedance_s * 1e9)
+
+    def _save_impedances(self) -> None:
+        board = self.board
+        if self._impedances:
+            text = impedance_file(board.names, self._impedances, board.impedance_hz())
+            words = board.parameters.text
+            write_silently(
+                words("ImpedanceFilename.Path"), words("ImpedanceFilename.BaseFilename"), text
+            )
 
     def _note(self, text: str) -> str:
         if self.board.mode != "record":

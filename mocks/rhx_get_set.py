@@ -73,6 +73,10 @@ class GetSet:
             case "currenttimeseconds":
                 last = self._last_timestamp()
                 return f"Return: {last / self._board.sample_rate_hz if last >= 0 else -1:g}"
+            case "actualimpedancefreqhertz":
+                return f"Return: ActualImpedanceFreqHertz {self._board.impedance_hz():g}"
+            case "impedancefreqvalid":
+                return f"Return: ImpedanceFreqValid {self._board.impedance_hz() > 0}"
         return self._get_data_port(name)
 
     def _last_timestamp(self) -> int:

@@ -19,6 +19,7 @@ from mocks.culture import Culture, CultureSettings
 from mocks.rhx_board import RhxBoard
 from mocks.rhx_controller import RhxController
 from mocks.rhx_faults import FaultPlan, RhxFault, fault_from
+from mocks.rhx_impedance import Electrodes
 from mocks.rhx_sockets import LinePort, OneClientPort
 from mocks.rhx_streams import SPIKE_MAGIC, WAVEFORM_MAGIC
 from mocks.rhx_truth import Truth
@@ -45,6 +46,9 @@ class RhxServerSettings:
     culture: CultureSettings = field(default_factory=CultureSettings)
     stim_step_a: float = 1e-6
     upload_s: float = 0.3
+    impedance_s: float = 0.5
+    open_electrodes: tuple[str, ...] = ()
+    shorted_electrodes: tuple[str, ...] = ()
     is_connect_pressed: bool = True
     reconnect_after_s: float | None = 1.0
     command_poll_s: float = 0.0
@@ -70,11 +74,20 @@ class RhxServer:
         with contextlib.ExitStack() as opened:
             self._open(opened)
             opened.pop_all()
+        names = settings.culture.layout.names
         self._board = RhxBoard(
-            Culture(settings.culture, settings.seed), settings.stim_step_a, clock_ns
+            Culture(settings.culture, settings.seed),
+            settings.stim_step_a,
+            clock_ns,
+            Electrodes(names, settings.seed, settings.open_electrodes, settings.shorted_electrodes),
         )
         self._controller = RhxController(
-            self._board, self._waveform, self._spike, clock_ns, settings.upload_s
+            self._board,
+            self._waveform,
+            self._spike,
+            clock_ns,
+            settings.upload_s,
+            settings.impedance_s,
         )
         self._truth = Truth(self._board)
         self._written = bytearray(), bytearray()
@@ -131,7 +144,8 @@ class RhxServer:
         try:
             while not self._is_stopping:
                 self._operate()
-                self._controller.poll()
+                for reply in self._controller.poll():
+                    self._command.send(reply.encode("latin-1"))
                 self._generate()
                 self._wait(lifeline_fd)
         finally:
@@ -247,6 +261,8 @@ class RhxServer:
             due_ns.append(self._next_block_ns())
         if self._press_connect_ns is not None:
             due_ns.append(self._press_connect_ns)
+        if self._controller.due_ns is not None:
+            due_ns.append(self._controller.due_ns)
         if now_ns < self._read_commands_ns:
             due_ns.append(self._read_commands_ns)
         return max(0, min(due_ns) - now_ns) / 1e9

@@ -133,6 +133,8 @@ def global_parameters(sample_rate_hz: float, stim_step: str) -> list[Parameter]:
         Parameter("Note3", "", when=idle),
         Parameter("Filename.Path", "", when=stopped),
         Parameter("Filename.BaseFilename", "", when=stopped),
+        _number("DesiredImpedanceFreqHertz", "1000", 0, 7500),
+        _boolean("ImpedancesHaveBeenMeasured", when=never),
         Parameter("ImpedanceFilename.Path", "", when=stopped),
         Parameter("ImpedanceFilename.BaseFilename", "", when=stopped),
     ]

@@ -35,6 +35,9 @@ def settings_from(arguments: Sequence[str]) -> RhxServerSettings:
         ),
         stim_step_a=given.stim_step_a,
         upload_s=given.upload_s,
+        impedance_s=given.impedance_s,
+        open_electrodes=given.open_electrodes,
+        shorted_electrodes=given.shorted_electrodes,
         is_connect_pressed=not given.without_connect,
         reconnect_after_s=given.reconnect_after_s,
         command_poll_s=given.command_poll_s,
@@ -57,6 +60,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--grid", type=_grid, metavar="COLUMNSxROWS", help="default 8x8 without its corners")
     add("--n-background-neurons", type=int, default=80)
     add("--upload-s", type=float, default=0.3)
+    add("--impedance-s", type=float, default=0.5, help="how long an impedance check takes")
+    for fault in ("open", "shorted"):
+        add(f"--{fault}-electrodes", type=_names, default=(), metavar="A-000,A-001")
     add("--without-connect", action="store_true", help="the operator has not pressed Connect")
     add("--reconnect-after-s", type=_seconds_or_never, default=1.0, metavar="S|never")
     add("--command-poll-s", type=float, default=0.0)
@@ -68,6 +74,10 @@ def _parser() -> argparse.ArgumentParser:
 def _address(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     return host or "127.0.0.1", int(port)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _grid(text: str) -> CultureLayout:

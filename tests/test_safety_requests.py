@@ -231,10 +231,10 @@ def test_numbers_and_texts_as_they_are_recorded():
 
 def test_a_request_without_a_verdict_is_a_no():
     """No path leads there; should one ever, nothing moves."""
-    from app.safety.decider import Decision
+    from app.safety.decision import Decision
 
     rig = armed_rig()
-    refusal = rig.gate._verdict(Decision())
+    refusal = rig.gate._verdict(Decision(), lambda: False)
     assert refusal.reason is RefusalReason.DISARMED
 
 

@@ -98,6 +98,9 @@ class Acquisition(Worker):
         self._suspending = threading.Lock()
         self._is_suspended = threading.Event()
         self._wants_restart = threading.Event()
+        self._is_held = False
+        self._is_idle = threading.Event()
+        """This thread has seen that it is suspended, and is not with the amplifier."""
         self._last_data_ns = 0
         self._sample_clock = SampleClock(amplifier.stream_format.sample_rate_hz)
         self._stimuli: deque[tuple[int, int]] = deque()
@@ -150,6 +153,23 @@ class Acquisition(Worker):
         """Start the amplifier again after it was made safe; the samples between are a gap."""
         self._wants_restart.set()
 
+    def hold(self, timeout_s: float) -> bool:
+        """Leave the amplifier to the caller until `let_go`; return whether this thread has.
+
+        The samples between are a gap. A restart that is asked for meanwhile waits.
+        """
+        with self._suspending:
+            self._is_held = True
+            self._is_suspended.set()
+        return self._is_idle.wait(timeout_s)
+
+    def let_go(self, *, restarts: bool) -> None:
+        """Take the amplifier back; start it if `restarts`, or if somebody asked meanwhile."""
+        with self._suspending:
+            self._is_held = False
+            if restarts:
+                self._wants_restart.set()
+
     def prepare(self) -> None:
         """Start the amplifier."""
         self._amplifier.start()
@@ -160,6 +180,7 @@ class Acquisition(Worker):
         if self._takes_restart():
             self._restart()
         if self._is_suspended.is_set():
+            self._is_idle.set()
             self.stop_requested.wait(0.05)
             return
         block = self._amplifier.read_block(timeout_s=0.1)
@@ -178,10 +199,11 @@ class Acquisition(Worker):
     def _takes_restart(self) -> bool:
         """Say whether to start again, and count as not suspended from before the start on."""
         with self._suspending:
-            is_wanted = self._wants_restart.is_set()
+            is_wanted = self._wants_restart.is_set() and not self._is_held
             if is_wanted:
                 self._wants_restart.clear()
                 self._is_suspended.clear()
+                self._is_idle.clear()
         return is_wanted
 
     def _restart(self) -> None:

@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 
+from app.safety.requests import Refusal
+
 GENESIS = "0" * 64
 """What the first row of a session names as its predecessor."""
 
@@ -52,6 +54,35 @@ class AuditRow:
     """`chain` of the row before."""
     chain: str
     """SHA-256 over everything above."""
+
+
+def request_row(
+    *,
+    number: int,
+    time_ns: int,
+    instrument: str,
+    action: str,
+    cause: str,
+    refusal: Refusal | None,
+    limits_version: str,
+    synapse: int | None = None,
+) -> AuditRow:
+    """Return the row of a request, not linked yet; no `refusal`: it was permitted."""
+    return AuditRow(
+        kind=AuditKind.REQUEST,
+        number=number,
+        time_ns=time_ns,
+        instrument=instrument,
+        action=action,
+        cause=cause,
+        synapse=synapse,
+        verdict="permit" if refusal is None else "refusal",
+        reason="" if refusal is None else refusal.reason,
+        sentence="" if refusal is None else refusal.sentence,
+        limits_version=limits_version,
+        previous="",
+        chain="",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,15 +7,13 @@ makes a recorded session replayable.
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Protocol
 
 from app.core.spikes import Provenance
-from app.safety.audit import AuditChain, AuditKind, AuditRow
+from app.safety.audit import AuditChain, AuditKind, AuditRow, DeliveryOutcome, request_row
 from app.safety.causes import refuse_age, refuse_link, refuse_provenance
 from app.safety.chip_limits import ChipJudge
+from app.safety.decision import ActuatorJudge, Decision, Permitted
 from app.safety.device_limits import DeviceArrayJudge
-from app.safety.dose import Dose
 from app.safety.forming import judge_forming_arm
 from app.safety.inputs import (
     ArmForming,
@@ -26,6 +24,7 @@ from app.safety.inputs import (
     ReadingNoted,
     RequestMade,
     Unfreeze,
+    UpkeepAsked,
     read_request,
 )
 from app.safety.leases import Lease
@@ -45,61 +44,15 @@ from app.safety.requests import (
 )
 from app.safety.state import Arming, GateState, StateInput
 from app.safety.stimulator_judge import StimulatorJudge
-from drivers.permit import Action
+from app.safety.upkeep import describe_upkeep, rule_upkeep
+from drivers.mea.protocol import Pattern
+from drivers.permit import PERMIT_LIFE_NS, UploadPattern
 from drivers.smu.protocol import DeviceAddress
 
 DeviceInput = ReadingNoted | Freeze | Unfreeze
 
 MAX_UNREPORTED = 1000
 """Permits whose delivery nobody has reported; older ones are given up and counted."""
-
-
-class ActuatorJudge(Protocol):
-    """What the Gate asks about one instrument."""
-
-    @property
-    def refuses_simulated(self) -> bool:
-        """Say whether causes that are not real are refused."""
-
-    def describe(self, action: Action) -> str:
-        """Return what would happen, in words."""
-
-    def refuse_target(self, action: Action) -> Refusal | None:
-        """Return why this instrument cannot do such an action at all, or None."""
-
-    def refuse(
-        self, action: Action, *, is_spike_caused: bool, queue_length: int, now_ns: int
-    ) -> Refusal | None:
-        """Return why it may not be done now, or None; asked for known targets only."""
-
-    def count(self, action: Action, *, is_spike_caused: bool, now_ns: int) -> tuple[Dose, ...]:
-        """Count what was permitted; return what it gives to whom."""
-
-    def count_past(self, target: str, time_ns: int, n_pulses: int, charge_fc: int) -> None:
-        """Count what earlier sessions gave to a target."""
-
-
-@dataclass(frozen=True, slots=True)
-class Permitted:
-    """What a permit may be made of."""
-
-    number: int
-    instrument: str
-    action: Action
-    until_ns: int
-    """End of the arming under which it was permitted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What one input led to."""
-
-    refusal: Refusal | None = None
-    permitted: Permitted | None = None
-    row: AuditRow | None = None
-    """To be written before anybody acts on the decision."""
-    doses: tuple[Dose, ...] = ()
-    """What the permit gives to electrodes or devices."""
 
 
 class Decider:
@@ -129,6 +82,7 @@ class Decider:
         self.limits_version = hashlib.sha256(limits_in_force(self.profiles)).hexdigest()
         self.chain = AuditChain()
         self.arrays: dict[str, DeviceArrayJudge] = {}
+        self._stimulators: dict[str, StimulatorJudge] = {}
         self._judges: dict[str, ActuatorJudge] = {}
         for profile in self.profiles.values():
             self._add_judge(profile)
@@ -138,6 +92,8 @@ class Decider:
         self.last_refusal: str | None = None
         self.n_given_up = 0
         self._unreported: dict[int, AuditRow] = {}
+        self._uploads: dict[int, tuple[str, Pattern]] = {}
+        """By request: what is judged by once it has been uploaded."""
 
     @property
     def n_unreported(self) -> int:
@@ -151,6 +107,8 @@ class Decider:
                 return self._request(event, now_ns)
             case DeliveryReported():
                 return self._delivery(event, now_ns)
+            case UpkeepAsked():
+                return self._upkeep(event, now_ns)
             case _:
                 return Decision(refusal=self._change(event, now_ns))
 
@@ -193,7 +151,8 @@ class Decider:
     def _add_judge(self, profile: ActuatorProfile) -> None:
         # A playback has none: what is asked of it is refused before anybody judges it.
         if isinstance(profile, StimulatorProfile):
-            self._judges[profile.name] = StimulatorJudge(profile)
+            self._stimulators[profile.name] = StimulatorJudge(profile)
+            self._judges[profile.name] = self._stimulators[profile.name]
         elif isinstance(profile, DeviceArrayProfile):
             self.arrays[profile.name] = DeviceArrayJudge(profile)
             self._judges[profile.name] = self.arrays[profile.name]
@@ -236,9 +195,7 @@ class Decider:
         ruling = self._rule(made.instrument, read, now_ns)
         row = self.chain.link(self._request_row(made, read, number, ruling, now_ns))
         if isinstance(ruling, Refusal):
-            self.n_refusals[ruling.reason] += 1
-            self.last_refusal = ruling.sentence
-            return Decision(refusal=ruling, row=row)
+            return self._refused(ruling, row)
         doses = self._judges[ruling.instrument].count(
             ruling.action,
             is_spike_caused=is_spike_caused(ruling.cause, self.site),
@@ -298,6 +255,37 @@ class Decider:
             "correct the name",
         )
 
+    def _upkeep(self, asked: UpkeepAsked, now_ns: int) -> Decision:
+        self.n_requests += 1
+        number = self.n_requests
+        profile = self.profiles.get(asked.instrument)
+        ruling = rule_upkeep(asked, profile, self.arming)
+        refusal = ruling if isinstance(ruling, Refusal) else None
+        row = self.chain.link(
+            request_row(
+                number=number,
+                time_ns=now_ns,
+                instrument=asked.instrument,
+                action=describe_upkeep(asked, profile),
+                cause=f"operator from {self.site}: {asked.who}: {asked.reason}",
+                refusal=refusal,
+                limits_version=self.limits_version,
+            )
+        )
+        if isinstance(ruling, Refusal):
+            return self._refused(ruling, row)
+        self.n_permits += 1
+        self._await_report(row)
+        if isinstance(ruling, UploadPattern):
+            self._uploads[number] = (asked.instrument, ruling.pattern)
+        until_ns = now_ns + PERMIT_LIFE_NS
+        return Decision(permitted=Permitted(number, asked.instrument, ruling, until_ns), row=row)
+
+    def _refused(self, refusal: Refusal, row: AuditRow) -> Decision:
+        self.n_refusals[refusal.reason] += 1
+        self.last_refusal = refusal.sentence
+        return Decision(refusal=refusal, row=row)
+
     def _request_row(
         self,
         made: RequestMade,
@@ -312,30 +300,30 @@ class Decider:
             action = repr(made.action)
         else:
             action = judge.describe(read[0].action) if judge else repr(read[0].action)
-        return AuditRow(
-            kind=AuditKind.REQUEST,
+        return request_row(
             number=number,
             time_ns=now_ns,
             instrument=made.instrument,
             action=action,
             cause=_describe_cause(made),
             synapse=made.synapse if isinstance(made.synapse, int) else None,
-            verdict="permit" if refusal is None else "refusal",
-            reason="" if refusal is None else refusal.reason,
-            sentence="" if refusal is None else refusal.sentence,
+            refusal=refusal,
             limits_version=self.limits_version,
-            previous="",
-            chain="",
         )
 
     def _await_report(self, row: AuditRow) -> None:
         self._unreported[row.number] = row
         if len(self._unreported) > MAX_UNREPORTED:
-            del self._unreported[next(iter(self._unreported))]
+            number = next(iter(self._unreported))
+            del self._unreported[number]
+            self._uploads.pop(number, None)
             self.n_given_up += 1
 
     def _delivery(self, event: DeliveryReported, now_ns: int) -> Decision:
         request = self._unreported.pop(event.number, None)
+        upload = self._uploads.pop(event.number, None)
+        if upload is not None and event.outcome in _DONE:
+            self._take_pattern(*upload)
         known = request is not None
         row = AuditRow(
             kind=AuditKind.DELIVERY,
@@ -353,6 +341,16 @@ class Decider:
             chain="",
         )
         return Decision(row=self.chain.link(row))
+
+    def _take_pattern(self, instrument: str, pattern: Pattern) -> None:
+        """Judge by a waveform that has been uploaded; the site's limits are what they were."""
+        judge = self._stimulators[instrument]
+        judge.take_pattern(pattern)
+        self.profiles[instrument] = judge.profile
+        self.limits_version = hashlib.sha256(limits_in_force(self.profiles)).hexdigest()
+
+
+_DONE = (DeliveryOutcome.DELIVERED, DeliveryOutcome.DRY_RUN)
 
 
 def _describe_cause(made: RequestMade) -> str:

@@ -2,11 +2,12 @@
 
 import math
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from app.core.clock import ClockNs
 from app.safety.audit import DeliveryOutcome
-from app.safety.decider import Decider, Decision
+from app.safety.decider import Decider
+from app.safety.decision import Decision
 from app.safety.device_limits import LOWER, RAISE
 from app.safety.electrode import femto
 from app.safety.gate_seams import OnAudit, OnDose, OnInput, OnTrip, StopLatch
@@ -40,7 +41,8 @@ from app.safety.quantity import amount
 from app.safety.requests import Refusal, RefusalReason, Request, Verdict
 from app.safety.snapshot import GateSnapshot, take_snapshot
 from app.safety.state import GateState
-from drivers.permit import PERMIT_LIFE_NS, Permit
+from app.safety.upkeep import record_upkeep
+from drivers.permit import PERMIT_LIFE_NS, Permit, Upkeep
 from drivers.smu.protocol import DeviceAddress
 
 
@@ -297,8 +299,19 @@ class Gate:
         event = record_request(request, queue_length)
         with self._lock:
             self._note_lapses(now_ns)
-            decision = self._apply(event, now_ns)
-            return self._verdict(decision)
+            return self._verdict(self._apply(event, now_ns), self._latch.read)
+
+    def request_upkeep(
+        self, instrument: str, deed: Upkeep, who: str, reason: str, now_ns: int
+    ) -> Verdict:
+        """Decide upon something that is done to a stopped amplifier, while disarmed only.
+
+        The permit is void as soon as the state is another one. An uploaded waveform is what later
+        requests are judged by once `record_delivery` says that it was delivered.
+        """
+        event = record_upkeep(instrument, deed, who, reason)
+        with self._lock:
+            return self._verdict(self._apply(event, now_ns), self._is_not_disarmed)
 
     def record_delivery(
         self, number: int, outcome: DeliveryOutcome, detail: str, now_ns: int
@@ -313,7 +326,10 @@ class Gate:
         with self._lock:
             return take_snapshot(self._decider)
 
-    def _verdict(self, decision: Decision) -> Verdict:
+    def _is_not_disarmed(self) -> bool:
+        return self._decider.arming.state is not GateState.DISARMED
+
+    def _verdict(self, decision: Decision, is_stopped: Callable[[], bool]) -> Verdict:
         permitted = decision.permitted
         if permitted is None:
             # Every request gets one or the other; should one ever get neither, it is a no.
@@ -323,7 +339,7 @@ class Gate:
             action=permitted.action,
             number=permitted.number,
             expires_ns=min(self._now_ns + PERMIT_LIFE_NS, permitted.until_ns),
-            is_tripped=self._latch.read,
+            is_tripped=is_stopped,
             clock_ns=self._clock_ns,
         )
 

@@ -185,6 +185,36 @@ class RequestMade(_Input, frozen=True, kw_only=True, tag="request"):
     queue_length: Whole
 
 
+class PatternBody(_Input, frozen=True, kw_only=True, tag="upload pattern"):
+    """`drivers.permit.UploadPattern` as recorded."""
+
+    pattern_id: Whole
+    channels: tuple[str, ...]
+    first_amplitude_a: Real
+    first_duration_s: Real
+    second_amplitude_a: Real
+    second_duration_s: Real
+    interphase_s: Real
+    is_negative_first: bool
+    n_pulses: Whole
+    period_s: Real
+
+
+class ImpedanceBody(_Input, frozen=True, kw_only=True, tag="measure impedance"):
+    """`drivers.permit.MeasureImpedance` as recorded."""
+
+    frequency_hz: Real
+
+
+class UpkeepAsked(_Input, frozen=True, kw_only=True, tag="upkeep"):
+    """A person wants something done to a stopped amplifier."""
+
+    instrument: str
+    deed: PatternBody | ImpedanceBody
+    who: str
+    reason: str
+
+
 class DeliveryReported(_Input, frozen=True, kw_only=True, tag="delivery"):
     """What became of a permit."""
 
@@ -211,6 +241,7 @@ GateInput = (
     | ArmForming
     | PastDose
     | LimitsUntil
+    | UpkeepAsked
 )
 
 

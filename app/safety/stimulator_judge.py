@@ -1,6 +1,7 @@
 """How often an electrode and the culture may be stimulated: one amplifier's counters."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from app.core.spikes import Provenance
 from app.safety.dose import Dose
@@ -33,6 +34,13 @@ class StimulatorJudge:
             pattern_id: describe_pattern(pattern, profile.electrode_area_um2)
             for pattern_id, pattern in self._patterns.items()
         }
+
+    def take_pattern(self, pattern: Pattern) -> None:
+        """Judge by another waveform from now on: it was uploaded. Its electrodes are the same."""
+        self._patterns[pattern.pattern_id] = pattern
+        words = describe_pattern(pattern, self.profile.electrode_area_um2)
+        self._words[pattern.pattern_id] = words
+        self.profile = replace(self.profile, patterns=dict(self._patterns))
 
     @property
     def refuses_simulated(self) -> bool:

@@ -80,6 +80,11 @@ class Conversation:
             value = self._exchange(text, [get], timeout_s)[0]
         return value
 
+    def ask_after(self, command: str, parameters: Sequence[str]) -> list[str]:
+        """Carry out a command, and return parameters asked behind it. Raises as `ask`."""
+        text = ";".join([command, *(f"get {parameter}" for parameter in parameters)])
+        return self._exchange(text, parameters, None)
+
     def ask_all(self, parameters: Sequence[str]) -> list[str]:
         """Return the values of several parameters. Raises as `ask`."""
         values: list[str] = []

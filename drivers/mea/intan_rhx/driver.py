@@ -15,8 +15,10 @@ from drivers.errors import (
     InstrumentTimeoutError,
     SafetyLimitError,
 )
+from drivers.mea.impedance import ImpedanceCheck
 from drivers.mea.intan_rhx import stimulation, wire
 from drivers.mea.intan_rhx.conversation import Conversation
+from drivers.mea.intan_rhx.impedance import ImpedanceReader
 from drivers.mea.intan_rhx.outputs import Outputs
 from drivers.mea.intan_rhx.settings import IntanRhxSettings
 from drivers.mea.intan_rhx.waveforms import StimColumns, WaveformStream
@@ -54,6 +56,7 @@ class IntanRhx:
         self._sleep = sleep
         self._conversation = Conversation(name, settings)
         self._outputs = Outputs(name, settings, self._conversation, sleep)
+        self._impedance = ImpedanceReader(name, settings, self._conversation, sleep)
         self._waveforms: TcpConnection | None = None
         self._spikes: TcpConnection | None = None
         self._spike_bytes = b""
@@ -101,6 +104,7 @@ class IntanRhx:
         except InstrumentError:
             self._disconnect()
             raise
+        self._stream = None  # a new connection begins a new count
         self._make_stream()
 
     def prepare(self, patterns: Sequence[Pattern]) -> None:
@@ -127,6 +131,15 @@ class IntanRhx:
         self._quiet_s = {c: p.pulse.duration_s for p in patterns for c in p.channels}
         self._make_stream()
         self._keys = keys
+
+    def measure_impedance(self, permit: Permit) -> ImpedanceCheck:
+        """Have RHX measure every electrode; only while stopped, and it cannot be interrupted.
+
+        Raises as `MeasuresImpedance`.
+        """
+        self._may_stimulate.clear()
+        self._stop()
+        return self._impedance.measure(permit)
 
     def start(self) -> None:
         """Start the controller; returns when samples come. Lets permits be spent.
@@ -290,7 +303,10 @@ class IntanRhx:
                 int(one_s * self.stream_format.sample_rate_hz) + 2 for one_s in quiet_s
             ),
         )
-        self._stream = WaveformStream(self.name, len(wide) + len(stim), wide, columns)
+        if self._stream is None:
+            self._stream = WaveformStream(self.name, len(wide) + len(stim), wide, columns)
+        else:
+            self._stream.watch(columns)
 
     def _open_stream(self) -> tuple[WaveformStream, TcpConnection]:
         if self._stream is None or self._waveforms is None:

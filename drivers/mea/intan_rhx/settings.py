@@ -29,12 +29,21 @@ class IntanRhxSettings:
     start_timeout_s: float = 3.0
     upload_timeout_s: float = 30.0
     safe_timeout_s: float = 0.4
+    impedance_folder: str = ""
+    """Where RHX writes impedances, as its own computer names it; empty: there is no check."""
+    impedance_folder_here: str = ""
+    """The same folder as this computer names it; empty: by the same name."""
+    impedance_timeout_s: float = 120.0
 
     def __post_init__(self) -> None:
         wrong = [c for c in (*self.channels, *self.stim_channels) if not is_channel_name(c)]
         if wrong:
             raise SafetyLimitError(
                 f"RHX: {', '.join(wrong)}: not a channel's name; write it as RHX does, A-000"
+            )
+        if any(mark in self.impedance_folder for mark in ";\n"):
+            raise SafetyLimitError(
+                f"RHX: folder {self.impedance_folder!r}: RHX ends a command at a semicolon"
             )
         if len(set(self.channels)) != len(self.channels) or not self.channels:
             raise SafetyLimitError("RHX: channels must be one or more, each once")

@@ -40,7 +40,7 @@ class WaveformStream:
         self._name = name
         self._dtype = wire.block_dtype(n_columns)
         self._wide = np.array(wide_columns)
-        self._stim = stim
+        self.watch(stim)
         self._buffer = bytearray(self._dtype.itemsize * (MAX_BLOCKS_AT_ONCE + 1))
         self._n_bytes = 0
         self._ready: deque[SampleBlock] = deque()
@@ -49,10 +49,14 @@ class WaveformStream:
         """Sample index minus the controller's unwrapped timestamp."""
         self._end_sample = 0
         self._was_stopped = False
-        self._is_stimulating = np.zeros(len(stim.columns), bool)
-        self._quiet_until = np.zeros(len(stim.columns), np.int64)
         self.n_discarded_bytes = 0
         """Bytes of an earlier run that were still under way at a start."""
+
+    def watch(self, stim: StimColumns) -> None:
+        """Look for other stimuli in the same columns; samples are counted on."""
+        self._stim = stim
+        self._is_stimulating = np.zeros(len(stim.columns), bool)
+        self._quiet_until = np.zeros(len(stim.columns), np.int64)
 
     def begin(self) -> None:
         """Expect a new run: its timestamps begin at 0 again."""
