@@ -16,6 +16,7 @@ from app.console.server import ConsoleServer, NetworkAccess
 from app.core.clock import monotonic_ns
 from app.core.compile_progress import compilation_told
 from app.core.heartbeat import Heartbeat
+from app.core.real_time import PRIORITY, take_real_time
 from app.core.worker import Worker
 from app.dry_run import as_recorders
 from app.engine.console_access import console_access
@@ -210,6 +211,7 @@ def _run(
     try:
         parts.gate.boot_done(monotonic_ns())
         _leave_out_of_garbage_collection()
+        _run_in_real_time()
         engine.start()
         if parent is not None:
             parent.start()
@@ -247,6 +249,15 @@ def _leave_out_of_garbage_collection() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+def _run_in_real_time() -> None:
+    """Have all threads that start from now on run before the host's other programs."""
+    refused = take_real_time()
+    if refused is None:
+        log.info("real-time scheduling, priority %d", PRIORITY)
+    else:
+        log.info("ordinary scheduling (%s): other programs can delay a spike by ms", refused)
 
 
 def _lease_sources(parts: EngineParts, commands: OperatorCommands) -> dict[str, IsAlive]:

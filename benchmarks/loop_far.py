@@ -1,5 +1,6 @@
 """The other end of `loop.py`: a process that decodes what comes, and one end of the link."""
 
+import gc
 import json
 import socket
 import sys
@@ -13,18 +14,27 @@ from app.bridge.bridge import Bridge, PeerAddress
 from app.bridge.events import LinkEvent, SpikesReceived
 from app.bridge.link import LocalSite
 from app.bridge.tls import TlsIdentity
-from app.core.clock import monotonic_ns
+from app.core.clock import ClockNs, monotonic_ns
 from app.core.frames import FrameDecoder
 from app.core.spikes import Provenance
+from app.run_engine import SWITCH_INTERVAL_S
 
 LEGS = ("tls", "tcp")
 NEAR, FAR = "near", "far"
 LIMIT_S = 20.0
 
+Arrival = tuple[int, int, int]
+"""Of one batch, in ns: when its block was due, when the receiver was awake, when it was decoded."""
+
 
 @contextmanager
 def bridge(
-    folder: Path, name: str, peer: str, on_event: Callable[[LinkEvent], None], port: int | None
+    folder: Path,
+    name: str,
+    peer: str,
+    on_event: Callable[[LinkEvent], None],
+    port: int | None,
+    clock_ns: ClockNs = monotonic_ns,
 ) -> Iterator[Bridge]:
     """Run one end of the link; the one without a port listens."""
     identity = TlsIdentity(
@@ -38,7 +48,7 @@ def bridge(
         listen=("127.0.0.1", 0) if port is None else None,
         last_seqs={},
         on_event=on_event,
-        clock_ns=monotonic_ns,
+        clock_ns=clock_ns,
         on_failure=failed,
     )
     made.start()
@@ -54,39 +64,61 @@ def failed(worker: str, exc: BaseException) -> None:
     print(f"{worker}: {exc!r}", file=sys.stderr)
 
 
+def run_as_an_engine_does() -> None:
+    """Set the interpreter up like an engine's, before the threads start."""
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    gc.collect()
+    gc.freeze()
+
+
+class NotedClock:
+    """A clock that remembers its last answer."""
+
+    def __init__(self) -> None:
+        self.last_ns = 0
+
+    def __call__(self) -> int:
+        self.last_ns = monotonic_ns()
+        return self.last_ns
+
+
 def receive(folder: Path) -> None:
-    """Decode until standard input ends; print the delays in ns of each leg."""
-    delays: dict[str, list[int]] = {leg: [] for leg in LEGS}
+    """Decode until standard input ends; print the `Arrival`s of each leg."""
+    arrivals: dict[str, list[Arrival]] = {leg: [] for leg in LEGS}
+    clock = NotedClock()  # the bridge looks at it when it is awake and about to read
 
     def take(event: LinkEvent) -> None:
         if isinstance(event, SpikesReceived):
             if len(event.batch.records):
-                delays["tls"].append(monotonic_ns() - event.batch.complete_until_ns)
+                due_ns = event.batch.complete_until_ns
+                arrivals["tls"].append((due_ns, clock.last_ns, monotonic_ns()))
             # A site that never says so is sent no more: it seems unable to keep what it gets.
             far.recorded(event.site, event.session, event.seq)
 
+    run_as_an_engine_does()
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
-        bridge(folder, FAR, NEAR, take, None) as far,
+        bridge(folder, FAR, NEAR, take, None, clock) as far,
     ):
         print(json.dumps({"tls": far.listen_port, "tcp": server.getsockname()[1]}), flush=True)
-        plain = threading.Thread(target=receive_plain, args=(server, delays["tcp"]))
+        plain = threading.Thread(target=receive_plain, args=(server, arrivals["tcp"]))
         plain.start()
         sys.stdin.read()
         plain.join(LIMIT_S)
-    print(json.dumps(delays), flush=True)
+    print(json.dumps(arrivals), flush=True)
 
 
-def receive_plain(server: socket.socket, delays: list[int]) -> None:
+def receive_plain(server: socket.socket, arrivals: list[Arrival]) -> None:
     """Decode the frames of one plain connection until it ends."""
     client, _ = server.accept()
     decoder = FrameDecoder()
     with client:
         while data := client.recv(65_536):
+            awake_ns = monotonic_ns()
             for frame in decoder.feed(data):
-                _, records, complete_ns = decode_spikes(frame.body)
+                _, records, due_ns = decode_spikes(frame.body)
                 if len(records):
-                    delays.append(monotonic_ns() - complete_ns)
+                    arrivals.append((due_ns, awake_ns, monotonic_ns()))
 
 
 if __name__ == "__main__":
