@@ -102,7 +102,10 @@ def with_addresses(site: Site, addresses: Mapping[str, Mapping[str, Any]]) -> Si
     """Return the site with the addresses of its instruments replaced, and nothing else."""
 
     def moved(instrument: Any) -> Any:
-        return msgspec.structs.replace(instrument, **addresses.get(instrument.name, {}))
+        fields = dict(addresses.get(instrument.name, {}))
+        if "switch" in fields:
+            fields["switch"] = msgspec.structs.replace(instrument.switch, **fields["switch"])
+        return msgspec.structs.replace(instrument, **fields)
 
     return msgspec.structs.replace(
         site,
@@ -143,7 +146,11 @@ def _open_ephys_arguments(amplifier: OpenEphysAmplifier) -> list[str]:
 def _smu_arguments(smu: Smu) -> list[str]:
     if not isinstance(smu, ArcOneSmu):
         unit = type(smu).__struct_config__.tag
-        return ["--unit", str(unit), "--tcp", "127.0.0.1:0", "--truth", "127.0.0.1:0"]
+        arguments = ["--unit", str(unit), "--tcp", "127.0.0.1:0", "--truth", "127.0.0.1:0"]
+        if smu.switch is not None:
+            lines = "/".join((",".join(smu.switch.wordlines), ",".join(smu.switch.bitlines)))
+            arguments += ["--switch-tcp", "127.0.0.1:0", "--switch-lines", lines]
+        return arguments
     return [
         "--pty",
         "--truth",
@@ -174,7 +181,14 @@ def _chip_address(arguments: list[str]) -> dict[str, Any]:
 def _smu_address(smu: Smu, ready: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(smu, ArcOneSmu):
         return {"port": ready["pty"], "parity": "none"}
-    return {"resource": f"TCPIP::127.0.0.1::{ready['tcp_port']}::SOCKET", "visa_backend": "@py"}
+    address: dict[str, Any] = _socket(ready["tcp_port"])
+    if smu.switch is not None:
+        address["switch"] = _socket(ready["switch_tcp_port"])
+    return address
+
+
+def _socket(port: int) -> dict[str, Any]:
+    return {"resource": f"TCPIP::127.0.0.1::{port}::SOCKET", "visa_backend": "@py"}
 
 
 def _rhx_address(ready: Mapping[str, Any]) -> dict[str, Any]:

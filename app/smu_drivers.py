@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-from app.config.limits import DeviceLimits
 from app.config.site import (
     ArcOneSmu,
     BenchUnit,
@@ -11,6 +10,7 @@ from app.config.site import (
     Keithley2600Smu,
     KeysightB2900Smu,
     Smu,
+    Switch,
 )
 from app.core.clock import monotonic_ns
 from drivers.smu.arc_one.driver import ArcOne
@@ -18,12 +18,14 @@ from drivers.smu.arc_one.settings import ArcOneSettings
 from drivers.smu.arc_one.wire import BAUD_RATE
 from drivers.smu.bench.dialect import Dialect
 from drivers.smu.bench.driver import BenchSmu
+from drivers.smu.bench.route import SwitchedArray
 from drivers.smu.bench.settings import BenchSettings
 from drivers.smu.keithley_2400.wire import Keithley2400
 from drivers.smu.keithley_2450.wire import Keithley2450
 from drivers.smu.keithley_2600.wire import Keithley2600
 from drivers.smu.keysight_b2900.wire import KeysightB2900
 from drivers.smu.protocol import SourceMeasureUnit
+from drivers.switch.keithley_707b.driver import Keithley707B
 from drivers.transport.serial_port import SerialPort
 from drivers.transport.visa import VisaPort
 
@@ -49,9 +51,8 @@ def make_smu(smu: Smu) -> SourceMeasureUnit:
 
 
 def _bench_unit(smu: BenchUnit) -> BenchSmu:
-    (device,) = smu.devices
     dialect = DIALECTS[type(smu)]()
-    limits: DeviceLimits = device.limits
+    limits = [device.limits for device in smu.devices]
     settings = BenchSettings(
         read_voltage_v=smu.read_voltage_v,
         compliance_a=smu.compliance_a,
@@ -59,18 +60,30 @@ def _bench_unit(smu: BenchUnit) -> BenchSmu:
         settle_s=smu.settle_s,
         is_four_wire=smu.is_four_wire,
         is_rear=getattr(smu, "is_rear", False),
-        max_read_voltage_v=limits.max_read_v,
-        max_pulse_v=limits.max_amplitude_v,
-        max_forming_v=limits.max_forming_v,
-        min_pulse_width_s=limits.min_width_s,
-        max_pulse_width_s=limits.max_width_s,
+        max_read_voltage_v=max(d.max_read_v for d in limits),
+        max_pulse_v=max(d.max_amplitude_v for d in limits),
+        max_forming_v=max(d.max_forming_v for d in limits),
+        min_pulse_width_s=min(d.min_width_s for d in limits),
+        max_pulse_width_s=max(d.max_width_s for d in limits),
     )
-    return BenchSmu(smu.name, dialect, _visa_opener(smu), settings, clock_ns=monotonic_ns)
+    return BenchSmu(
+        smu.name,
+        dialect,
+        _visa_opener(smu),
+        settings,
+        route=None if smu.switch is None else _switched(smu.name, smu.switch),
+        clock_ns=monotonic_ns,
+    )
 
 
-def _visa_opener(smu: BenchUnit) -> Callable[[], VisaPort]:
-    backend = "" if smu.visa_backend == "vendor" else smu.visa_backend
-    return lambda: VisaPort(smu.resource, backend=backend, baud_rate=smu.baud_rate)
+def _switched(name: str, switch: Switch) -> SwitchedArray:
+    matrix = Keithley707B(f"{name}'s switch", _visa_opener(switch))
+    return SwitchedArray(matrix, switch.wordlines, switch.bitlines)
+
+
+def _visa_opener(at: BenchUnit | Switch) -> Callable[[], VisaPort]:
+    backend = "" if at.visa_backend == "vendor" else at.visa_backend
+    return lambda: VisaPort(at.resource, backend=backend, baud_rate=at.baud_rate)
 
 
 def _arc_one(smu: ArcOneSmu) -> ArcOne:

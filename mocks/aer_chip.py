@@ -5,16 +5,14 @@ standard output is JSON with `ready` and the ports.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from itertools import islice
-from typing import Any
 
 from mocks import process
 from mocks.aer_runtime import MAX_24_BITS, AerChip
-from mocks.arc_ports import TruthPort
 from mocks.event_loop import EventLoop
+from mocks.served import Served
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -30,41 +28,18 @@ def main(arguments: Sequence[str]) -> None:
         seed=given.seed,
         faults=given.faults,
     )
-    process.stop_on_signals(loop.stop)
-    if given.exit_on_stdin_eof:
-        process.stop_on_stdin_end(loop, sys.stdin.fileno())
-    facts: dict[str, Any] = {"port": chip.link.port}
-    truth = None
+    served = Served(loop)
+    served.keep(chip, port=chip.link.port)
     if given.truth is not None:
-        truth = TruthPort(loop, given.truth, lambda line: _truth(chip, line))
-        facts["truth_port"] = truth.port
-    try:
-        process.announce(**facts)
-        loop.run()
-    finally:
-        chip.close()
-        if truth is not None:
-            truth.close()
-
-
-def _truth(chip: AerChip, line: bytes) -> bytes:
-    """Answer a test's question; nothing that is simulated may ask."""
-    try:
-        question = json.loads(line)
-        ask, skip = str(question["ask"]), max(0, int(question.get("skip", 0)))
-    except (ValueError, KeyError, TypeError):
-        return json.dumps({"error": 'ask like {"ask": "status"}'}).encode()
-    answer: dict[str, Any]
-    match ask:
-        case "status":
-            answer = dict(chip.status())
-        case "spikes":
-            answer = {"spikes": [spike._asdict() for spike in islice(chip.spikes, skip, None)]}
-        case "drives":
-            answer = {"drives": [drive._asdict() for drive in islice(chip.drives, skip, None)]}
-        case _:
-            answer = {"error": f"unknown question {ask!r}: status, spikes, drives"}
-    return json.dumps(answer).encode()
+        served.truth(
+            given.truth,
+            {
+                "status": lambda _: dict(chip.status()),
+                "spikes": lambda n: {"spikes": [s._asdict() for s in islice(chip.spikes, n, None)]},
+                "drives": lambda n: {"drives": [d._asdict() for d in islice(chip.drives, n, None)]},
+            },
+        )
+    served.run(given)
 
 
 def _given(arguments: Sequence[str]) -> argparse.Namespace:

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 from mocks.arc_crossbar import Crossbar
-from mocks.smu_instrument import LINE_FREQUENCY_HZ, Clock, CommandError, ErrorQueue, hold, measure
+from mocks.smu_instrument import LINE_FREQUENCY_HZ, CommandError, hold, measure
 from mocks.smu_output import Output
-from mocks.tsp import Path, World, compile_line
+from mocks.tsp import Path
+from mocks.tsp_instrument import TspInstrument, shown
 
 DEFAULT_LIMIT_A = 0.1
 _LIMITED_BIT = 64
@@ -36,26 +37,20 @@ _SYSTEM = {"format.data": 1.0, "format.asciiprecision": 6.0, "beeper.enable": 1.
 _MAX_V = 40.4
 
 
-class Keithley2600(World):
+class Keithley2600(TspInstrument):
     """A 2601B that was just switched on, with a memristor between the terminals of channel A."""
 
+    identity = "Keithley Instruments Inc., Model 2601B, 4028301, 3.4.2"
+
     def __init__(self, crossbar: Crossbar, outside_s: Callable[[], float]) -> None:
-        self.clock = Clock(outside_s)
-        self.errors = ErrorQueue()
+        super().__init__(outside_s)
         self.output = Output(crossbar, self.clock.now_s, DEFAULT_LIMIT_A)
-        self._globals: dict[str, Any] = {}
         self._attributes: dict[str, Any] = {**_SYSTEM, **_DEFAULTS}
         self._buffers: dict[str, list[tuple[float, float, int]]] = {name: [] for name in _BUFFERS}
         self._tests: dict[int, tuple[float, float, float, str | None]] = {}
-        self._lines: list[str] = []
-        self._calls: dict[str, Callable[..., Any]] = {
-            "print": self._print,
-            "delay": self.clock.spend,
-            "waitcomplete": lambda: None,
+        self.calls |= {
             "reset": self._reset,
             "smua.reset": self._reset,
-            "errorqueue.clear": self.errors.clear,
-            "errorqueue.next": lambda: (*self._next_error(), 20.0, 1.0),
             "smua.measure.iv": lambda *buffers: self._measure()[::-1],
             "smua.measure.i": lambda *buffers: self._measure()[1],
             "smua.measure.v": lambda *buffers: self._measure()[0],
@@ -69,23 +64,9 @@ class Keithley2600(World):
             "printbuffer": self._print_buffer,
         }
 
-    def handle(self, line: str) -> tuple[str | None, float]:
-        """Run a line; what it prints is the answer."""
-        self._lines.clear()
-        with self.clock.line():
-            try:
-                self._run(line.strip())
-            except CommandError as error:
-                self.errors.add(error.code, error.text)
-        answer = "\n".join(self._lines) if self._lines else None
-        return answer, self.clock.spent_s
-
-    def _run(self, line: str) -> None:
-        if line == "*IDN?":
-            self._lines.append("Keithley Instruments Inc., Model 2601B, 4028301, 3.4.2")
-        elif line != "*CLS":
-            for statement in compile_line(line):
-                statement(self)
+    def power_off(self) -> None:
+        """Let the output go off."""
+        self.output.switch(is_on=False)
 
     # -- names
 
@@ -98,7 +79,6 @@ class Keithley2600(World):
             "smua.source.levelv": lambda: self.output.level_v,
             "smua.source.limiti": lambda: self.output.limit_a,
             "smua.source.compliance": lambda: self.output.measure(1)[2],
-            "errorqueue.count": lambda: float(len(self.errors)),
         }
         if name in special:
             return special[name]()
@@ -122,21 +102,8 @@ class Keithley2600(World):
                 self._attributes["smua.source.autorangev"] = 0.0
             if name == "smua.measure.rangei":
                 self._attributes["smua.measure.autorangei"] = 0.0
-        elif "." in name:
-            raise CommandError(-286, f"TSP Runtime error: cannot assign '{name}'")
         else:
-            self._globals[name] = new
-
-    def call(self, name: str, arguments: list[Any]) -> tuple[Any, ...]:
-        """Call a function; one that does not exist is -286."""
-        function = self._calls.get(name)
-        if function is None:
-            raise CommandError(-286, f"TSP Runtime error: attempt to call '{name}' (a nil value)")
-        try:
-            result = function(*arguments)
-        except TypeError as exc:
-            raise CommandError(-286, "TSP Runtime error: bad argument") from exc
-        return result if isinstance(result, tuple) else (result,)
+            super().set(name, new)
 
     def _column_or_global(self, name: str) -> Any:
         base, _, column = name.rpartition(".")
@@ -147,10 +114,7 @@ class Keithley2600(World):
                 return [row[columns[column]] for row in rows]
             if column == "n":
                 return float(len(rows))
-        if "." in name:
-            owner = name.split(".", maxsplit=1)[0]
-            raise CommandError(-286, f"TSP Runtime error: attempt to index '{owner}' (a nil value)")
-        return self._globals.get(name)
+        return super().get(name)
 
     # -- functions
 
@@ -161,16 +125,9 @@ class Keithley2600(World):
         self._attributes |= _DEFAULTS
         self._tests.clear()
 
-    def _next_error(self) -> tuple[float, str]:
-        code, text = self.errors.take()
-        return float(code), text if code else "Queue Is Empty"
-
-    def _print(self, *arguments: Any) -> None:
-        self._lines.append("\t".join(map(_shown, arguments)))
-
     def _print_buffer(self, first: float, last: float, column: Any) -> None:
         items = column if isinstance(column, list) else []
-        self._lines.append(", ".join(map(_shown, items[int(first) - 1 : int(last)])))
+        self.lines.append(", ".join(map(shown, items[int(first) - 1 : int(last)])))
 
     def _measure(self) -> tuple[float, float]:
         nplc = self._attributes["smua.measure.nplc"]
@@ -226,11 +183,3 @@ def _in_range(new: Any, low: float, high: float) -> float:
     if isinstance(new, bool) or not isinstance(new, float) or not (low <= new <= high):
         raise CommandError(1102, "Parameter out of range")
     return new
-
-
-def _shown(item: Any) -> str:
-    if item is None:
-        return "nil"
-    if isinstance(item, bool):
-        return "true" if item else "false"
-    return f"{item:.5e}" if isinstance(item, float) else str(item)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 
 from mocks.smu_instrument import Clock, CommandError, ErrorQueue
+from mocks.smu_output import Output
 
 _OPTIONAL = {"LEV", "IMM", "AMPL", "NEXT", "DC"}
 _MAX_SHORT = 4
@@ -56,6 +57,7 @@ class ScpiInstrument:
     """Common commands, the error queue, and the splitting of lines. Subclasses add the rest."""
 
     identity = ""
+    output: Output
 
     def __init__(self, outside_s: Callable[[], float]) -> None:
         self.clock = Clock(outside_s)
@@ -80,6 +82,10 @@ class ScpiInstrument:
 
     def reset(self) -> None:
         """Put settings back."""
+
+    def power_off(self) -> None:
+        """Let the output go off."""
+        self.output.switch(is_on=False)
 
     def handle(self, line: str) -> tuple[str | None, float]:
         """Do the units of a line in order; answers come in one line."""

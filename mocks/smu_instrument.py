@@ -14,10 +14,17 @@ NOT_A_NUMBER = 9.91e37
 
 
 class Instrument(Protocol):
-    """A unit that was just switched on."""
+    """An instrument that was just switched on."""
 
     def handle(self, line: str) -> tuple[str | None, float]:
         """Do what a line says; return the answer, if there is one, and how long it took."""
+
+    def power_off(self) -> None:
+        """Let go of everything, as without the mains."""
+
+
+class SourcingInstrument(Instrument, Protocol):
+    """A source-measure unit."""
 
     @property
     def output(self) -> Output:

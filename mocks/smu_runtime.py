@@ -3,12 +3,13 @@
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
-from mocks.arc_crossbar import Crossbar
 from mocks.event_loop import EventLoop
 from mocks.faults import Fault, FaultPlan, longest_s, spoil
 from mocks.smu_instrument import Instrument
+
+AnInstrument = TypeVar("AnInstrument", bound=Instrument)
 
 
 class Port(Protocol):
@@ -24,8 +25,8 @@ class Port(Protocol):
         """Be gone for a time."""
 
 
-class Bench:
-    """One unit behind any number of ports; it answers where the last bytes came from.
+class Bench(Generic[AnInstrument]):
+    """One instrument behind any number of ports; it answers where the last bytes came from.
 
     A piece of the fault plan is a line with its end, or one answer. Belongs to the loop's thread.
     """
@@ -33,11 +34,9 @@ class Bench:
     def __init__(
         self,
         loop: EventLoop,
-        make_instrument: Callable[[], Instrument],
-        crossbar: Crossbar,
+        make_instrument: Callable[[], AnInstrument],
         faults: FaultPlan,
     ) -> None:
-        self.crossbar = crossbar
         self.n_lines = 0
         self.n_restarts = 0
         self._loop = loop
@@ -65,30 +64,23 @@ class Bench:
             self._strike(due)
 
     def restart(self) -> None:
-        """Switch off and on: everything set is forgotten, the output is off."""
+        """Switch off and on: everything set is forgotten."""
         self.n_restarts += 1
         self._life += 1
         self._lines.clear()
         self._arriving = b""
         self._ready_ns = 0
-        self.instrument.output.switch(is_on=False)
+        self.instrument.power_off()
         self.instrument = self._make_instrument()
         if self._port is not None:
             self._port.discard()
 
     def status(self) -> dict[str, Any]:
-        """Return what is true, JSON-able."""
-        output = self.instrument.output
+        """Return what became of lines and faults, JSON-able."""
         return {
             "n_lines": self.n_lines,
             "n_restarts": self.n_restarts,
-            "n_pulses": self.crossbar.n_pulses,
             "n_faults_struck": len(self._faults.struck),
-            "is_on": output.is_on,
-            "level_v": output.level_v,
-            "limit_a": output.limit_a,
-            "resistance_ohm": self.crossbar.true_ohm(1, 1),
-            "damaged": self.crossbar.damaged,
         }
 
     def _receive(self, data: bytes) -> None:

@@ -244,8 +244,26 @@ class ArcOneSmu(
     mock: dict[str, str | int | float | bool] = {}
 
 
+class Keithley707BSwitch(
+    _Section, frozen=True, kw_only=True, tag_field="driver", tag="keithley_707b"
+):
+    """A 707B or 708B that leads from a bench unit's terminals to an array."""
+
+    resource: Text
+    """VISA address, such as `TCPIP::10.0.0.6::5025::SOCKET`."""
+    visa_backend: Text = "@py"
+    baud_rate: Count = 9600
+    wordlines: Annotated[tuple[Text, ...], Meta(min_length=1, max_length=256)]
+    """Channels that connect HI with word line 1, 2, ...: slot, row, column, such as "1A01"."""
+    bitlines: Annotated[tuple[Text, ...], Meta(min_length=1, max_length=256)]
+    """Channels that connect LO with bit line 1, 2, ..."""
+
+
+Switch = Keithley707BSwitch
+
+
 class _BenchUnit(_Section, frozen=True, kw_only=True):
-    """A bench unit with one device between its terminals, at word line 1 and bit line 1."""
+    """A bench unit with one device between its terminals (1, 1), or with a switch and an array."""
 
     name: Name
     resource: Text
@@ -259,18 +277,24 @@ class _BenchUnit(_Section, frozen=True, kw_only=True):
     nplc: Annotated[float, Meta(ge=0.01, le=10)] = 0.1
     settle_s: NotNegative = 1e-3
     is_four_wire: bool = False
-    devices: Annotated[tuple[Device, ...], Meta(min_length=1, max_length=1)]
+    switch: Switch | None = None
+    devices: Annotated[tuple[Device, ...], Meta(min_length=1)]
     mock: dict[str, str | int | float | bool] = {}
+
+    def __post_init__(self) -> None:
+        """Refuse several devices between two terminals."""
+        if self.switch is None and len(self.devices) > 1:
+            raise ValueError("devices: expected length <= 1 for a unit without a switch")
 
     @property
     def n_wordlines(self) -> int:
-        """Get 1: there is no array."""
-        return 1
+        """Get how many word lines the switch reaches; 1 without one."""
+        return 1 if self.switch is None else len(self.switch.wordlines)
 
     @property
     def n_bitlines(self) -> int:
-        """Get 1: there is no array."""
-        return 1
+        """Get how many bit lines the switch reaches; 1 without one."""
+        return 1 if self.switch is None else len(self.switch.bitlines)
 
 
 class Keithley2400Smu(

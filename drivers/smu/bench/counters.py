@@ -23,5 +23,7 @@ class BenchCounters:
     n_disagreed: int = 0
     n_lines_discarded: int = 0
     """Lines that belong to no believed answer, up to the last time the port was closed."""
+    n_switched: int = 0
+    """Times that a switch connected a device."""
     n_resyncs: int = 0
     n_failed_resyncs: int = 0

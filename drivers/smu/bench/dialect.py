@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from drivers.permit import PulseDevice
-from drivers.smu.bench.message import Fields, Grammar, Message
 from drivers.smu.bench.settings import BenchSettings
 from drivers.smu.protocol import Capabilities
+from drivers.tagged.message import Fields, Grammar, Message
 
 
 @dataclass(frozen=True, slots=True)

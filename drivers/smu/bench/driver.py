@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from drivers.errors import (
     InstrumentError,
@@ -13,7 +14,8 @@ from drivers.permit import Permit, PulseDevice
 from drivers.safe_state import SafeReport, SafeState
 from drivers.smu.bench.counters import BenchCounters
 from drivers.smu.bench.dialect import Dialect, Measured
-from drivers.smu.bench.limits import THE_CELL, check_device, check_pulse
+from drivers.smu.bench.limits import check_pulse
+from drivers.smu.bench.route import OneCell, Route
 from drivers.smu.bench.settings import BenchSettings
 from drivers.smu.bench.unit import BenchState, Unit
 from drivers.smu.protocol import Capabilities, DeviceAddress, PulseOutcome, Reading
@@ -29,11 +31,15 @@ MAX_RESISTANCE_OHM = 1e9
 
 
 class BenchSmu:
-    """One device between the terminals of a bench unit.
+    """One device between the terminals of a bench unit, or an array behind a switch (`route`).
 
     One thread makes every call; `make_safe` may come from any. `open` changes no output. The first
     reading switches the output off, sets everything up, compares the compliance with what was set,
     and only then switches it on, at 0 V; there it rests between readings and pulses.
+
+    A switch is moved only while the output is off, which is read back: off, all relays open, the
+    device's relays closed, each read back, and on again at 0 V. A reading counts only if the relays
+    are as they should be after it, and a pulse is set up only if they are before it.
 
     Whatever goes wrong in an exchange leaves the unit out of step: the next call opens it anew,
     output off first. A pulse asked for then is refused after that, since a permit lives shorter
@@ -52,6 +58,7 @@ class BenchSmu:
         make_port: Callable[[], LinePort],
         settings: BenchSettings,
         *,
+        route: Route | None = None,
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         settings.check(name, dialect.can)
@@ -59,6 +66,7 @@ class BenchSmu:
         self.settings = settings
         self._dialect = dialect
         self._clock_ns = clock_ns
+        self._route: Route = route or OneCell()
         self._unit = Unit(name, dialect, make_port, settings)
         self._is_latched = threading.Event()
         self._talking = threading.RLock()
@@ -76,7 +84,7 @@ class BenchSmu:
     @property
     def counters(self) -> BenchCounters:
         """Get a snapshot of the counters. Any thread."""
-        return self._unit.counters
+        return replace(self._unit.counters, n_switched=self._route.n_moves)
 
     @property
     def identity(self) -> str:
@@ -98,6 +106,7 @@ class BenchSmu:
         self._is_latched.clear()
         with self._talking:
             self._unit.connect()
+            self._route.attach()
 
     def read(self, device: DeviceAddress) -> Reading:
         """Measure the resistance of the device, in ohms, up to 1e9.
@@ -111,15 +120,17 @@ class BenchSmu:
         TransportError
             The way to the instrument is gone.
         """
-        check_device(self.name, device)
+        self._route.check(self.name, device)
         with self._talking:
             self._refuse_if_latched("reading")
+            self._select(device)
             self._unit.be_ready()
             if self._dialect.is_wedged_by_reading_off:
                 self._unit.verify_output()
             message = self._dialect.read(self.settings)
             measured = self._unit.measure("reading", message, self._dialect.parse_read)
-        return self._reading(measured)
+            self._route.verify()
+        return self._reading(device, measured)
 
     def read_agreed(self, device: DeviceAddress) -> Reading:
         """Measure until two readings in a row agree, at most four times; return the later one.
@@ -153,13 +164,17 @@ class BenchSmu:
         TransportError
             The way to the instrument is gone and no pulse happened.
         """
-        pulse = check_pulse(self.name, self.settings, self.capabilities, permit.action)
+        pulse = check_pulse(self.name, self.settings, self.capabilities, self._route, permit.action)
         with self._talking:
             self._refuse_if_latched("pulse")
             self._be_ready_for_a_pulse()
-            # Setting up takes longer than a permit lives on a slow serial line: it is spent now.
+            # Switching, and setting up on a slow serial line, takes longer than a permit lives: it
+            # is spent now, and a trip is looked for again before the message that moves.
             permit.spend(self.name)
+            if self._select(DeviceAddress(pulse.wordline, pulse.bitline)):
+                self._unit.be_ready()
             self._unit.verify_output()
+            self._route.verify()
             self._unit.prepare(self._dialect.prepare_pulse(self.settings, pulse))
             self._refuse_set_up_pulse(permit)
             self._unit.count(n_pulses=1)
@@ -167,7 +182,7 @@ class BenchSmu:
             return self._fire(pulse, sent_ns)
 
     def make_safe(self) -> SafeReport:
-        """Put the level to 0 V and the output off; never raises. Any thread.
+        """Put the level to 0 V and the output off, then open every relay; never raises. Any thread.
 
         No reading and no pulse before `open` is called again.
         """
@@ -181,15 +196,30 @@ class BenchSmu:
             )
         try:
             state, detail = self._unit.switch_off()
+            # Also while the output may be on: a device that is cut off is safe.
+            route_state, route_detail = self._route.release()
         finally:
             self._talking.release()
-        return SafeReport(self.name, state, detail)
+        if route_detail:
+            detail = f"{detail}; {route_detail}"
+        is_off = route_state is SafeState.CONFIRMED
+        return SafeReport(self.name, state if is_off else route_state, detail)
 
     def close(self) -> None:
         """Make safe and disconnect; idempotent, never raises."""
-        if self._unit.is_ours:  # what somebody else switched on, we only looked at
+        # What somebody else switched on, we only looked at.
+        if self._unit.is_ours or self._route.is_ours:
             self.make_safe()
         self._unit.disconnect(BenchState.CLOSED)
+        self._route.detach()
+
+    def _select(self, device: DeviceAddress) -> bool:
+        """Connect a device if it is not; say whether the output went off for that."""
+        if self._route.selected == device:
+            return False
+        self._unit.rest()
+        self._route.select(device)
+        return True
 
     def _be_ready_for_a_pulse(self) -> None:
         if self._unit.state is not BenchState.READY:
@@ -209,6 +239,7 @@ class BenchSmu:
             raise
 
     def _fire(self, pulse: PulseDevice, sent_ns: int) -> PulseOutcome:
+        device = DeviceAddress(pulse.wordline, pulse.bitline)
         try:
             measured = self._unit.measure(
                 "pulsing",
@@ -219,11 +250,11 @@ class BenchSmu:
             self._refuse_wrong_level(measured, pulse.amplitude_v)
         except InstrumentError as exc:
             self._unit.count(n_unconfirmed=1)
-            return PulseOutcome(THE_CELL, sent_ns, None, f"the pulse may have happened: {exc}")
-        after, detail = self._read_after()
+            return PulseOutcome(device, sent_ns, None, f"the pulse may have happened: {exc}")
+        after, detail = self._read_after(device)
         self._unit.count(n_unconfirmed=int(after is None))
         return PulseOutcome(
-            THE_CELL,
+            device,
             sent_ns,
             after,
             detail,
@@ -232,13 +263,13 @@ class BenchSmu:
             is_limited=measured.is_limited,
         )
 
-    def _read_after(self) -> tuple[Reading | None, str]:
+    def _read_after(self, device: DeviceAddress) -> tuple[Reading | None, str]:
         try:
-            return self.read(THE_CELL), ""
+            return self.read(device), ""
         except InstrumentError as exc:
             return None, f"the pulse happened, the reading after it failed: {exc}"
 
-    def _reading(self, measured: Measured) -> Reading:
+    def _reading(self, device: DeviceAddress, measured: Measured) -> Reading:
         """Return what a measurement means, or raise: a wrong level is no reading of the device."""
         self._refuse_wrong_level(measured, self.settings.read_voltage_v)
         ratio = measured.voltage_v / measured.current_a if measured.current_a else float("inf")
@@ -249,7 +280,7 @@ class BenchSmu:
             )
         self._unit.count(n_readings=1)
         return Reading(
-            THE_CELL,
+            device,
             ratio,
             self.settings.read_voltage_v,
             self._clock_ns(),

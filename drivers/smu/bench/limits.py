@@ -2,29 +2,18 @@
 
 from drivers.errors import SafetyLimitError
 from drivers.permit import Action, PulseDevice
+from drivers.smu.bench.route import Route
 from drivers.smu.bench.settings import BenchSettings
 from drivers.smu.protocol import Capabilities, DeviceAddress
 
-THE_CELL = DeviceAddress(1, 1)
-"""A unit without a switch has one device between its terminals."""
-
-
-def check_device(name: str, device: DeviceAddress) -> None:
-    """Accept the one device there is, or raise `SafetyLimitError`."""
-    if device != THE_CELL:
-        raise SafetyLimitError(
-            f"{name}: device {device.wordline!r}, {device.bitline!r}, allowed 1, 1: one device "
-            "hangs between its terminals; correct the device"
-        )
-
 
 def check_pulse(
-    name: str, settings: BenchSettings, can: Capabilities, action: Action
+    name: str, settings: BenchSettings, can: Capabilities, route: Route, action: Action
 ) -> PulseDevice:
     """Return the action if it is a pulse that may and can be made, or raise `SafetyLimitError`."""
     if not isinstance(action, PulseDevice):
         raise SafetyLimitError(f"{name}: {action!r} is no pulse; ask another instrument")
-    check_device(name, DeviceAddress(action.wordline, action.bitline))
+    route.check(name, DeviceAddress(action.wordline, action.bitline))
     max_v = settings.max_forming_v if action.is_forming else settings.max_pulse_v
     if not (0 < abs(action.amplitude_v) <= max_v):
         word = "forming pulse" if action.is_forming else "pulse"

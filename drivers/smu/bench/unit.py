@@ -14,11 +14,11 @@ from drivers.errors import (
     TransportError,
 )
 from drivers.safe_state import SafeState
-from drivers.smu.bench.conversation import Conversation
 from drivers.smu.bench.counters import BenchCounters
 from drivers.smu.bench.dialect import Dialect, Measured, OutputState
-from drivers.smu.bench.message import Fields, Message
 from drivers.smu.bench.settings import BenchSettings
+from drivers.tagged.conversation import Conversation
+from drivers.tagged.message import Fields, Message
 from drivers.transport.protocol import LinePort
 
 log = logging.getLogger(__name__)
@@ -127,6 +127,22 @@ class Unit:
         self._fault = ""
         self.state = BenchState.READY
         return fault
+
+    def rest(self) -> None:
+        """Have the output off, read back: for what must not happen while it is on.
+
+        Raises `InstrumentError` if that fails, `TransportError` without a port.
+        """
+        if self.state is BenchState.CLOSED:
+            raise TransportError(f"{self._name}: is closed; call open() first")
+        if self.state is BenchState.OUT_OF_STEP:
+            self.count(n_resyncs=1)
+            self._start_over()
+            self.state = BenchState.OPEN
+            return
+        self._output_off("resting")
+        if self.state is BenchState.READY:
+            self.state = BenchState.SET_UP
 
     def prepare(self, message: Message) -> None:
         """Set a pulse up; what the instrument does not take leaves OUT_OF_STEP."""

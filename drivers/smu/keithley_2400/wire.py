@@ -9,10 +9,10 @@ ends it; with its measurement it is right to about 1.5 ms, and shorter ones than
 from drivers.errors import InstrumentProtocolError
 from drivers.permit import PulseDevice
 from drivers.smu.bench.dialect import Measured, OutputState
-from drivers.smu.bench.message import Fields, Message, fixed, number, numbers, switch
-from drivers.smu.bench.scpi import ScpiGrammar
 from drivers.smu.bench.settings import BenchSettings
 from drivers.smu.protocol import Capabilities
+from drivers.tagged.message import Fields, Message, fixed, number, numbers, switch
+from drivers.tagged.scpi import ScpiGrammar
 
 PULSE_NPLC = 0.01
 _PULSE_MEASURE_S = 0.4e-3

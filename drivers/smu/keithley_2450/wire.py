@@ -9,10 +9,10 @@ The shortest width that we promise, 2 ms, is one laboratory's experience.
 from drivers.errors import InstrumentProtocolError, InstrumentRefusedError
 from drivers.permit import PulseDevice
 from drivers.smu.bench.dialect import Measured, OutputState
-from drivers.smu.bench.message import Fields, Message, fixed, number, numbers, switch
-from drivers.smu.bench.scpi import ScpiGrammar
 from drivers.smu.bench.settings import BenchSettings
 from drivers.smu.protocol import Capabilities
+from drivers.tagged.message import Fields, Message, fixed, number, numbers, switch
+from drivers.tagged.scpi import ScpiGrammar
 
 PULSE_NPLC = 0.01
 _LIMITED_BIT = 32

@@ -8,10 +8,10 @@ clock. Channel A is used. The shortest width that we promise, 100 us, is not a n
 from drivers.errors import InstrumentProtocolError, InstrumentRefusedError
 from drivers.permit import PulseDevice
 from drivers.smu.bench.dialect import Measured, OutputState
-from drivers.smu.bench.message import Fields, Message, fixed, number, switch
 from drivers.smu.bench.settings import BenchSettings
-from drivers.smu.bench.tsp import TspGrammar
 from drivers.smu.protocol import Capabilities
+from drivers.tagged.message import Fields, Message, fixed, number, switch
+from drivers.tagged.tsp import TspGrammar
 
 PULSE_NPLC = 0.001
 """20 us at 50 Hz: a reading fits into the shortest pulse."""

@@ -7,10 +7,10 @@ by itself with a measurement (`:OUTP:ON:AUTO`): that is switched off before anyt
 from drivers.errors import InstrumentProtocolError
 from drivers.permit import PulseDevice
 from drivers.smu.bench.dialect import Measured, OutputState
-from drivers.smu.bench.message import Fields, Message, fixed, number, numbers, switch
-from drivers.smu.bench.scpi import ScpiGrammar
 from drivers.smu.bench.settings import BenchSettings
 from drivers.smu.protocol import Capabilities
+from drivers.tagged.message import Fields, Message, fixed, number, numbers, switch
+from drivers.tagged.scpi import ScpiGrammar
 
 APERTURE_S = 20e-6
 _MARGIN_S = 5e-6

@@ -5,7 +5,7 @@ nothing at all. `print` separates values by tabs.
 """
 
 from drivers.errors import InstrumentProtocolError
-from drivers.smu.bench.message import Answer, Message, expect_fields, number
+from drivers.tagged.message import Answer, Message, expect_fields, number
 
 
 class TspGrammar:

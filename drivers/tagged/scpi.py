@@ -8,7 +8,7 @@ come in one line, in order, separated by semicolons.
 import re
 
 from drivers.errors import InstrumentProtocolError
-from drivers.smu.bench.message import Answer, Message, expect_fields
+from drivers.tagged.message import Answer, Message, expect_fields
 
 _NO_ERROR = re.compile(r"^[+-]?0+\s*(,|$)")
 _ERROR = re.compile(r"^[+-]?\d+\s*,")

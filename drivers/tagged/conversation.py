@@ -5,7 +5,7 @@ from drivers.errors import (
     InstrumentRefusedError,
     InstrumentTimeoutError,
 )
-from drivers.smu.bench.message import N_TAGS, Answer, Fields, Grammar, Message
+from drivers.tagged.message import N_TAGS, Answer, Fields, Grammar, Message
 from drivers.transport.protocol import LinePort
 
 MAX_ERRORS = 16
