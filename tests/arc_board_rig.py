@@ -9,9 +9,9 @@ import os
 import select
 import socket
 import struct
-import subprocess
-import sys
 import time
+
+from mock_process import MockProcess
 
 RESET = b"00\n"
 INIT = b"0\n50\n32\n32\n2\n0\n1\n0.500000\n"
@@ -44,15 +44,12 @@ class Tcp:
         self.close = self.socket.close
 
 
-class Board:
+class Board(MockProcess):
     """The process and its truth; `wire` is how a client is connected."""
 
     def __init__(self, *options, wire="pty"):
-        command = [sys.executable, "-m", "mocks.arc_board", "--exit-on-stdin-eof"]
-        command += ["--truth", "127.0.0.1:0", *(["--pty"] if wire == "pty" else [])]
-        command += [*(["--tcp", "127.0.0.1:0"] if wire == "tcp" else []), *options]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self.ready = json.loads(self.process.stdout.readline())
+        ports = ["--pty"] if wire == "pty" else ["--tcp", "127.0.0.1:0"] if wire == "tcp" else []
+        super().__init__("mocks.arc_board", "--truth", "127.0.0.1:0", *ports, *options)
         self.wire = self.connect()
 
     def connect(self):
@@ -111,37 +108,15 @@ class Board:
         self.send(RESET + INIT)
         assert self.receive(2) == b"1\n"
 
-    def ask(self, ask, **more):
-        address = ("127.0.0.1", self.ready["truth_port"])
-        with socket.create_connection(address, LIMIT_S) as truth, truth.makefile("rw") as lines:
-            lines.write(json.dumps({"ask": ask, **more}) + "\n")
-            lines.flush()
-            return json.loads(lines.readline())
-
     def true_ohm(self, w, b):
         devices = self.ask("devices")["devices"]
         (ohm,) = [d["resistance_ohm"] for d in devices if (d["wordline"], d["bitline"]) == (w, b)]
         return ohm
 
-    def status_when(self, **wanted):
-        """Return the status once it says what is wanted."""
-        deadline_s = time.monotonic() + LIMIT_S
-        while True:
-            status = self.ask("status")
-            if wanted.items() <= status.items():
-                return status
-            assert time.monotonic() < deadline_s, f"{status} never came to {wanted}"
-
     def close(self):
         with contextlib.suppress(OSError):
             self.wire.close()
-        self.process.stdin.close()
-        try:
-            self.process.wait(LIMIT_S)
-        finally:
-            self.process.kill()
-            self.process.wait()
-            self.process.stdout.close()
+        return super().close()
 
 
 @contextlib.contextmanager

@@ -2,10 +2,9 @@
 
 import contextlib
 import json
-import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
+
+from mock_process import MockProcess
 
 from drivers.errors import InstrumentProtocolError, InstrumentTimeoutError, TransportError
 from drivers.permit import Permit, PulseDevice
@@ -155,37 +154,19 @@ class Rig:
         return self.wire.crossbar.true_ohm(1, 1)
 
 
-class Process:
+class Process(MockProcess):
     """A unit as a process of its own, reached by TCP or a pseudo-terminal."""
 
     def __init__(self, unit: str, wire: str, *options: str) -> None:
-        command = [sys.executable, "-m", "mocks.bench_smu", "--exit-on-stdin-eof", "--unit", unit]
-        command += ["--truth", "127.0.0.1:0", "--noise", "off", *options]
-        command += ["--tcp", "127.0.0.1:0"] if wire == "tcp" else ["--pty"]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self.ready = json.loads(self.process.stdout.readline())
+        ports = ["--tcp", "127.0.0.1:0"] if wire == "tcp" else ["--pty"]
+        usual = ["--unit", unit, "--truth", "127.0.0.1:0", "--noise", "off"]
+        super().__init__("mocks.bench_smu", *usual, *options, *ports)
 
     @property
     def resource(self) -> str:
         if "pty" in self.ready:
             return f"ASRL{self.ready['pty']}::INSTR"
         return f"TCPIP::127.0.0.1::{self.ready['tcp_port']}::SOCKET"
-
-    def ask(self, ask: str, **more):
-        address = ("127.0.0.1", self.ready["truth_port"])
-        with socket.create_connection(address, LIMIT_S) as truth, truth.makefile("rw") as lines:
-            lines.write(json.dumps({"ask": ask, **more}) + "\n")
-            lines.flush()
-            return json.loads(lines.readline())
-
-    def close(self) -> None:
-        self.process.stdin.close()
-        try:
-            self.process.wait(LIMIT_S)
-        finally:
-            self.process.kill()
-            self.process.wait()
-            self.process.stdout.close()
 
 
 @contextlib.contextmanager

@@ -181,7 +181,7 @@ def cpu_ns(process):
     return int(Path(f"/proc/{process.pid}/schedstat").read_text().split()[0])
 
 
-def test_fifty_packets_a_second_take_less_than_3_percent_of_a_core():
+def test_fifty_packets_a_second_take_less_than_a_tenth_of_a_core():
     with running() as chip:
         chip.status_when(n_drives=0)
         before_ns, started_s = cpu_ns(chip.process), time.monotonic()
@@ -191,7 +191,7 @@ def test_fifty_packets_a_second_take_less_than_3_percent_of_a_core():
                 if select.select([chip.hub], [], [], left_s)[0]:
                     chip.receive()
         used_ns = cpu_ns(chip.process) - before_ns
-        assert used_ns * 1e-9 < 0.03 * (time.monotonic() - started_s)
+        assert used_ns * 1e-9 < 0.1 * (time.monotonic() - started_s)
         assert chip.ask("status")["n_drives"] == 75
 
 

@@ -3,17 +3,13 @@
 Permits are forged here, which nothing but a test may do (`test_only_way_out`).
 """
 
-import json
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from bench_smu_rig import Rig as BenchRig
 from bench_smu_rig import permit_for
+from mock_process import MockProcess
 
 from app.core.spikes import Provenance
 from app.safety.profiles import DeviceArrayProfile
@@ -33,21 +29,10 @@ QUIET, HARMFUL = Pattern(1, ("A-016",), PULSE), Pattern(2, ("A-018",), LOUD)
 
 
 @pytest.fixture
-def culture() -> Iterator[dict[str, Any]]:
-    command = [sys.executable, "-m", "mocks.rhx_server", "--exit-on-stdin-eof", "--upload-s", "0.1",
-               "--truth", "127.0.0.1:0"]  # fmt: skip
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    yield json.loads(process.stdout.readline())
-    process.stdin.close()
-    assert process.wait(LIMIT_S) == 0
-    process.stdout.close()
-
-
-def status(culture: dict[str, Any]) -> dict[str, Any]:
-    with socket.create_connection(("127.0.0.1", culture["truth_port"]), LIMIT_S) as connection:
-        connection.sendall(b'{"ask": "status"}\n')
-        with connection.makefile("rb") as lines:
-            return json.loads(lines.readline())
+def culture() -> Iterator[MockProcess]:
+    made = MockProcess("mocks.rhx_server", "--upload-s", "0.1", "--truth", "127.0.0.1:0")
+    yield made
+    assert made.close() == 0
 
 
 def forged(pattern_id: int) -> Permit:
@@ -61,14 +46,14 @@ def forged(pattern_id: int) -> Permit:
     )
 
 
-def test_a_culture_feels_what_the_gate_would_have_refused(culture: dict[str, Any]) -> None:
+def test_a_culture_feels_what_the_gate_would_have_refused(culture: MockProcess) -> None:
     profile = stimulator(patterns={1: QUIET, 2: HARMFUL})
     assert isinstance(armed_rig(profile).ask(Stimulate(1)), Permit)
     assert armed_rig(profile).reason(Stimulate(2)) is RefusalReason.CURRENT
     settings = IntanRhxSettings(
         host="127.0.0.1",
-        command_port=culture["command_port"],
-        waveform_port=culture["waveform_port"],
+        command_port=culture.ready["command_port"],
+        waveform_port=culture.ready["waveform_port"],
         channels=("A-016", "A-018"),
         stim_channels=("A-016", "A-018"),
     )
@@ -80,10 +65,10 @@ def test_a_culture_feels_what_the_gate_would_have_refused(culture: dict[str, Any
         for pattern_id, n_pulses, is_harmful in ((1, 1, False), (2, 2, True)):
             driver.stimulate(forged(pattern_id))
             deadline_s = time.monotonic() + LIMIT_S
-            while status(culture)["n_pulses"] < n_pulses:
+            while culture.ask()["n_pulses"] < n_pulses:
                 assert time.monotonic() < deadline_s, "the pulse did not come"
                 driver.read_block(0.05)
-            assert (status(culture)["damage"] > 0) == is_harmful
+            assert (culture.ask()["damage"] > 0) == is_harmful
     finally:
         driver.close()
 

@@ -6,8 +6,6 @@ Each source is a process behind its real wire, or a recording on disk.
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fake_rhx import FakeRhx
+from mock_process import MockProcess
 from recordings import spiking, write_open_ephys
 
 from app.core.acquisition import Acquisition, AmplifierSilentError, ElectrodeUse
@@ -33,25 +32,6 @@ from drivers.mea.protocol import MeaAmplifier
 LIMIT_S = 20.0
 GUI_NAMES = tuple(f"CH{number}" for number in range(1, 61))
 RHX_NAMES = ("A-000", "A-001", "A-002")
-
-
-class Source:
-    """A mock amplifier in a process of its own."""
-
-    def __init__(self, module: str, *options: str) -> None:
-        command = [sys.executable, "-m", module, "--exit-on-stdin-eof", *options]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert self.process.stdout is not None
-        self.ready = json.loads(self.process.stdout.readline())
-
-    def close(self) -> None:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGCONT)
-        self.process.stdin.close()
-        self.process.stdout.close()
-        self.process.wait(LIMIT_S)
 
 
 class Run:
@@ -111,15 +91,15 @@ def _compiled() -> None:
 
 
 @pytest.fixture
-def begun() -> Iterator[list[Source | Run]]:
-    made: list[Source | Run] = []
+def begun() -> Iterator[list[MockProcess | Run]]:
+    made: list[MockProcess | Run] = []
     yield made
     for one in reversed(made):
         one.close()
 
 
-def rhx(begun: list[Source | Run], *faults: dict[str, object]) -> tuple[Source, Run]:
-    source = Source("mocks.rhx_server", "--faults", json.dumps(faults))
+def rhx(begun: list[MockProcess | Run], *faults: dict[str, object]) -> tuple[MockProcess, Run]:
+    source = MockProcess("mocks.rhx_server", "--faults", json.dumps(faults))
     begun.append(source)
     ports = {k: source.ready[k] for k in ("command_port", "waveform_port", "spike_port")}
     settings = IntanRhxSettings(
@@ -134,9 +114,11 @@ def rhx(begun: list[Source | Run], *faults: dict[str, object]) -> tuple[Source, 
     return source, run
 
 
-def gui(begun: list[Source | Run], *faults: dict[str, object], n: int = 60) -> tuple[Source, Run]:
+def gui(
+    begun: list[MockProcess | Run], *faults: dict[str, object], n: int = 60
+) -> tuple[MockProcess, Run]:
     options = ("--n-channels", str(n), "--faults", json.dumps(faults))
-    source = Source("mocks.open_ephys_gui", *options)
+    source = MockProcess("mocks.open_ephys_gui", *options)
     begun.append(source)
     settings = OpenEphysSettings(
         host="127.0.0.1",
@@ -153,7 +135,7 @@ def gui(begun: list[Source | Run], *faults: dict[str, object], n: int = 60) -> t
     return source, run
 
 
-def test_a_jump_of_the_counter_is_a_gap_of_its_length(begun: list[Source | Run]) -> None:
+def test_a_jump_of_the_counter_is_a_gap_of_its_length(begun: list[MockProcess | Run]) -> None:
     _, run = rhx(begun, {"kind": "timestamp_gap", "at_s": 0.2, "n_samples": 300})
     run.wait_for_samples(8_000)
     assert [n_lost for _, n_lost in run.gaps] == [300]
@@ -161,7 +143,7 @@ def test_a_jump_of_the_counter_is_a_gap_of_its_length(begun: list[Source | Run])
     assert run.acquisition.status.n_gaps == 1
 
 
-def test_a_lost_message_is_a_gap_of_its_length(begun: list[Source | Run]) -> None:
+def test_a_lost_message_is_a_gap_of_its_length(begun: list[MockProcess | Run]) -> None:
     _, run = gui(begun, {"kind": "drop", "at": 5})
     run.wait_for_samples(8_000)
     assert run.gaps == [(384 * 5, 384)]
@@ -169,7 +151,7 @@ def test_a_lost_message_is_a_gap_of_its_length(begun: list[Source | Run]) -> Non
 
 
 def test_a_jump_in_a_recording_is_a_gap_of_its_length(
-    begun: list[Source | Run], tmp_path: Path
+    begun: list[MockProcess | Run], tmp_path: Path
 ) -> None:
     numbers = np.arange(8_000)
     numbers[2_000:] += 77
@@ -191,11 +173,11 @@ def test_a_jump_in_a_recording_is_a_gap_of_its_length(
     ],
 )
 def test_bytes_that_are_wrong_are_a_named_failure(
-    make: Callable[..., tuple[Source, Run]],
+    make: Callable[..., tuple[MockProcess, Run]],
     faults: dict[str, object],
     error: type[Exception],
     words: str,
-    begun: list[Source | Run],
+    begun: list[MockProcess | Run],
 ) -> None:
     _, run = make(begun, faults)
     run.wait(lambda: run.failures)
@@ -203,7 +185,7 @@ def test_bytes_that_are_wrong_are_a_named_failure(
     assert words in str(run.failures[0])
 
 
-def test_a_wrong_number_of_channels_is_a_named_failure(begun: list[Source | Run]) -> None:
+def test_a_wrong_number_of_channels_is_a_named_failure(begun: list[MockProcess | Run]) -> None:
     _, run = gui(begun, n=59)
     run.wait(lambda: run.failures)
     assert isinstance(run.failures[0], InstrumentProtocolError)
@@ -232,7 +214,7 @@ def test_a_wrong_number_of_columns_is_a_named_failure(n_columns: int) -> None:
 
 @pytest.mark.parametrize("make", [rhx, gui])
 def test_a_source_that_freezes_is_a_named_failure(
-    make: Callable[..., tuple[Source, Run]], begun: list[Source | Run]
+    make: Callable[..., tuple[MockProcess, Run]], begun: list[MockProcess | Run]
 ) -> None:
     source, run = make(begun)
     run.wait_for_samples(2_000)
@@ -245,7 +227,9 @@ def test_a_source_that_freezes_is_a_named_failure(
 
 @pytest.mark.parametrize(("make", "error"), [(rhx, TransportError), (gui, AmplifierSilentError)])
 def test_a_source_that_is_killed_is_a_named_failure(
-    make: Callable[..., tuple[Source, Run]], error: type[Exception], begun: list[Source | Run]
+    make: Callable[..., tuple[MockProcess, Run]],
+    error: type[Exception],
+    begun: list[MockProcess | Run],
 ) -> None:
     source, run = make(begun)
     run.wait_for_samples(2_000)
@@ -255,7 +239,7 @@ def test_a_source_that_is_killed_is_a_named_failure(
 
 
 def test_a_recording_that_ends_is_a_named_failure(
-    begun: list[Source | Run], tmp_path: Path
+    begun: list[MockProcess | Run], tmp_path: Path
 ) -> None:
     folder = write_open_ephys(tmp_path / "s", spiking(n_channels=2).samples[:2_000])
     run = Run(Playback("rec", folder, is_looping=False))
@@ -265,7 +249,7 @@ def test_a_recording_that_ends_is_a_named_failure(
 
 
 def test_stuck_and_saturated_channels_are_flagged_and_silent(
-    begun: list[Source | Run], tmp_path: Path
+    begun: list[MockProcess | Run], tmp_path: Path
 ) -> None:
     samples = spiking(n_channels=4, seconds=1.5).samples
     samples[:, 1] = 123

@@ -1,14 +1,12 @@
 """The RHX driver against the simulated RHX, and against one that spoils each reply in turn."""
 
-import json
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from fake_rhx import FakeRhx, Spoil, blocks
+from mock_process import MockProcess
 
 from drivers.errors import InstrumentError, InstrumentProtocolError, SafetyLimitError
 from drivers.mea.intan_rhx.driver import IntanRhx
@@ -44,13 +42,9 @@ def permit(action: Action = PATTERN_7, **changes: Any) -> Permit:
 
 @pytest.fixture(scope="module")
 def mock() -> Iterator[dict[str, Any]]:
-    command = [sys.executable, "-m", "mocks.rhx_server", "--exit-on-stdin-eof", "--upload-s", "0.1",
-               "--reconnect-after-s", "0"]  # fmt: skip
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    yield json.loads(process.stdout.readline())
-    process.stdin.close()
-    assert process.wait(5.0) == 0
-    process.stdout.close()
+    made = MockProcess("mocks.rhx_server", "--upload-s", "0.1", "--reconnect-after-s", "0")
+    yield made.ready
+    assert made.close() == 0
 
 
 @pytest.fixture

@@ -4,9 +4,6 @@ What can go wrong with such a source ends in a declared gap or a named failure.
 """
 
 import json
-import socket
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -15,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mock_process import MockProcess
 
 from app.config.check import check_site
 from app.config.load import load_site
@@ -31,15 +29,12 @@ LIMIT_S = 20.0
 NAMES = tuple(f"CH{number}" for number in range(1, 61))
 
 
-class Rig:
+class Rig(MockProcess):
     """The mock's process and a driver on it."""
 
     def __init__(self, *options: str, channels: tuple[str, ...] = NAMES, spikes: bool = False):
-        command = [sys.executable, "-m", "mocks.open_ephys_gui", "--exit-on-stdin-eof"]
-        command += ["--truth", "127.0.0.1:0", "--n-channels", str(len(channels)), *options]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert self.process.stdout is not None
-        self.ready = json.loads(self.process.stdout.readline())
+        usual = ["--truth", "127.0.0.1:0", "--n-channels", str(len(channels))]
+        super().__init__("mocks.open_ephys_gui", *usual, *options)
         self.driver = OpenEphysGui(
             "oe1",
             OpenEphysSettings(
@@ -71,19 +66,9 @@ class Rig:
             assert time.monotonic() < deadline_s
         return found
 
-    def ask(self) -> dict[str, object]:
-        with socket.create_connection(("127.0.0.1", self.ready["truth_port"]), LIMIT_S) as truth:
-            truth.sendall(b"status\n")
-            told: dict[str, object] = json.loads(truth.makefile().readline())
-            return told
-
     def close(self) -> int:
         self.driver.close()
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.close()
-        self.process.stdout.close()
-        return self.process.wait(LIMIT_S)
+        return super().close()
 
 
 @pytest.fixture

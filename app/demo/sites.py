@@ -64,10 +64,10 @@ class RunningSite:
         return self.site_file.parent / "engine.log"
 
 
-def ask_truth(port: int, ask: str) -> dict[str, Any]:
+def ask_truth(port: int, ask: str, **more: Any) -> dict[str, Any]:
     """Ask a mock on this machine. Raises OSError or ValueError if it has ended."""
     with socket.create_connection(("127.0.0.1", port), TRUTH_LIMIT_S) as truth:
-        truth.sendall(json.dumps({"ask": ask}).encode() + b"\n")
+        truth.sendall(json.dumps({"ask": ask, **more}).encode() + b"\n")
         with truth.makefile("rb") as lines:
             answer: dict[str, Any] = json.loads(lines.readline())
     return answer
