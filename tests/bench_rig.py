@@ -5,6 +5,7 @@ from dataclasses import replace
 import msgspec
 
 from app.bench.abort import Abort, PatientCalls, directly
+from app.bench.adoption import adopt
 from app.bench.array_view import ArrayView
 from app.bench.bench import Bench, BenchSeams
 from app.config.limits import DeviceLimits
@@ -149,11 +150,13 @@ class BenchRig:
             self.calls = PatientCalls(
                 self.smu, abort, lambda: self.gate.disarm("test", "aborted", self.clock.now_ns)
             )
+        array = ArrayView(self.array_path)
+        adopt(array, self.gate, "smu1", self.devices.values(), self.clock.now_ns)
         self.bench = Bench(
             self.smu,
             self.devices,
             self.gate,
-            ArrayView(self.array_path),
+            array,
             BenchSeams(
                 await_audit=self._is_written,
                 on_progress=self.progress.append,

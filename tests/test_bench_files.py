@@ -12,8 +12,8 @@ from app.bench.drawing import draw_folder, note_of
 from app.bench.forms import BY_NAME
 from app.bench.hdf5 import write_hdf5
 from app.bench.keeping import as_json, line_of
-from app.bench.points import Point
 from app.bench.switching_model import Branch, Responses, SwitchingModel
+from app.core.measured import Point
 
 POINT = Point(
     time_ns=5,

@@ -8,9 +8,9 @@ import pytest
 from app.bench.arc_csv import read_session, responses_in, write_session
 from app.bench.errors import BenchError
 from app.bench.fit import fit
-from app.bench.points import Point
 from app.bench.switching_model import Responses, rms_error
 from app.config.load import ConfigError
+from app.core.measured import Point
 from mocks.memristor import PRESETS, switched_ohm
 from mocks.memristor_file import model_from
 from mocks.memristor_noise import NOISE_MILD, NOISE_OFF, Memristor

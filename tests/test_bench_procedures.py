@@ -7,7 +7,7 @@ import pytest
 from bench_rig import BenchRig, limits
 
 from app.bench.array_view import ArrayView, DeviceState
-from app.bench.bench import DOWN, UP
+from app.bench.direction import DOWN, UP
 from app.bench.endurance import endurance
 from app.bench.errors import AbortedError, BenchError, NoReadingError, RefusedError
 from app.bench.forming import FormingSettings, forming

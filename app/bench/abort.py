@@ -123,6 +123,13 @@ class PatientCalls:
         self._pool.shutdown()
         return self._report or SafeReport(self._smu.name, SafeState.FAILED, "nothing was reported")
 
+    def release(self) -> bool:
+        """Make no further call; say whether the instrument was let go of and so made safe."""
+        if self._switching_off is not None:
+            self._switching_off.join()
+        self._pool.shutdown()
+        return self._switching_off is not None
+
     def _await_or_abandon(self, future: "Future[T]") -> None:
         self._revoke()
         try:

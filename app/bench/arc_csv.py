@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from app.bench.points import Point
 from app.bench.switching_model import Responses
 from app.config.load import ConfigError
+from app.core.measured import Point
 
 HEADER = (
     "Wordline",

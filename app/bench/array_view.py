@@ -71,7 +71,7 @@ class _File(msgspec.Struct, kw_only=True):
 
 
 class ArrayView:
-    """All devices of a site. One thread.
+    """All devices of a site. One thread changes them; any may go through them.
 
     Raises
     ------
@@ -91,7 +91,7 @@ class ArrayView:
 
     def __iter__(self) -> Iterator[DeviceRecord]:
         """Go through all devices: instrument, word line, bit line."""
-        return (self._devices[key] for key in sorted(self._devices))
+        return iter([self._devices[key] for key in sorted(self._devices)])
 
     def at(self, instrument: str, wordline: int, bitline: int) -> DeviceRecord:
         """Return a device's record; a new one if nothing was known."""
@@ -123,3 +123,8 @@ class ArrayView:
         part = self._path.with_suffix(".part")
         part.write_bytes(msgspec.json.format(msgspec.json.encode(file), indent=1) + b"\n")
         part.replace(self._path)
+
+
+def array_file(site_file: Path, site: str, *, is_mock: bool) -> Path:
+    """Return the file of a site's array view; simulated devices have one of their own."""
+    return site_file.parent / f"{site}.{'mock-' if is_mock else ''}devices.json"

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from app.bench.abort import Abort, Caller, directly
 from app.bench.array_view import ArrayView, DeviceRecord, DeviceState
 from app.bench.delivery import Delivery
+from app.bench.direction import DOWN, UP, WORD
 from app.bench.errors import AbortedError, BenchError, NoReadingError
-from app.bench.points import Point, Progress
+from app.bench.progress import Progress
 from app.config.site import Device
 from app.core.clock import ClockNs, monotonic_ns
+from app.core.measured import Point
 from app.core.spikes import Provenance
 from app.safety.gate import Gate
 from app.synapse.verify import PulseVerdict, judge_pulse
@@ -26,10 +28,6 @@ from drivers.smu.protocol import (
     Reading,
 )
 from drivers.smu.protocol import SourceMeasureUnit as Smu
-
-UP = 1
-DOWN = -1
-_WORD = {UP: "up", DOWN: "down"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +104,6 @@ class Bench:
             call,
         )
         self._last_ohm: dict[str, float | None] = {}
-        for device in devices.values():
-            self._adopt(device)
 
     @property
     def can(self) -> Capabilities:
@@ -235,8 +231,8 @@ class Bench:
         address = DeviceAddress(device.wordline, device.bitline)
         self._gate.freeze(self.smu.name, address, direction, reason, self.clock_ns())
         record = self.record(name)
-        record.frozen = {**record.frozen, _WORD[direction]: reason}
-        self._seams.on_frozen(name, f"frozen {_WORD[direction]}: {reason}")
+        record.frozen = {**record.frozen, WORD[direction]: reason}
+        self._seams.on_frozen(name, f"frozen {WORD[direction]}: {reason}")
 
     def unfreeze(self, name: str, who: str) -> None:
         """Let a device be pulsed again both ways, by a named person."""
@@ -285,19 +281,6 @@ class Bench:
             return self.read(name, agreed=True)
         except (NoReadingError, AbortedError):
             return None
-
-    def _adopt(self, device: Device) -> None:
-        record = self.array.at(self.smu.name, device.wordline, device.bitline)
-        record.name = device.name
-        record.budget_pulses = device.limits.budget_pulses
-        record.wafer, record.die = device.wafer or "", device.die or ""
-        for spent in self._gate.snapshot().spent:
-            if (spent.instrument, spent.device) == (self.smu.name, device.name):
-                record.n_pulses = max(record.n_pulses, spent.n_pulses)
-        for word, reason in record.frozen.items():
-            direction = UP if word == _WORD[UP] else DOWN
-            address = DeviceAddress(device.wordline, device.bitline)
-            self._gate.freeze(self.smu.name, address, direction, reason, self.clock_ns())
 
     def _note(self, name: str, reading: Reading | None) -> None:
         device = self.device(name)

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from app.bench.arguments import values_of
-from app.bench.array_view import ArrayView
+from app.bench.array_view import ArrayView, array_file
 from app.bench.bench import Bench
 from app.bench.drawing import draw_one
 from app.bench.errors import BenchError
@@ -21,9 +21,9 @@ from app.bench.fit_command import fit_file
 from app.bench.forms import BY_NAME, AskedError
 from app.bench.hdf5 import write_hdf5
 from app.bench.keeping import as_json, facts_of, write_results
-from app.bench.points import Progress
 from app.bench.procedures import Place, Result, Task, carry_out
-from app.bench.session import OpenBench, array_file, open_session
+from app.bench.progress import Progress
+from app.bench.session import OpenBench, open_session
 from app.bench.words import age, ohm
 from app.config.load import ConfigError, load_site
 from app.exit_codes import ExitCode
@@ -117,7 +117,7 @@ def _aborted_by_signals(bench: Bench) -> Iterator[None]:
 
 def _show_array(arguments: argparse.Namespace) -> int:
     site = load_site(arguments.site_file)
-    view = ArrayView(array_file(arguments.site_file, site, is_mock=arguments.mock))
+    view = ArrayView(array_file(arguments.site_file, site.site, is_mock=arguments.mock))
     now = dt.datetime.now(dt.UTC)
     named = {(smu.name, d.wordline, d.bitline) for smu in site.smus for d in smu.devices}
     others = [d for d in view if (d.instrument, d.wordline, d.bitline) not in named]

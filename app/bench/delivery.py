@@ -11,7 +11,7 @@ from app.core.clock import ClockNs
 from app.core.spikes import Provenance
 from app.safety.audit import DeliveryOutcome
 from app.safety.gate import Gate
-from app.safety.requests import Cause, CauseKind, Refusal, Request
+from app.safety.requests import Cause, CauseKind, Refusal, RefusalReason, Request
 from drivers.errors import InstrumentError, SafetyLimitError, TransportError
 from drivers.permit import Permit, PulseDevice
 from drivers.smu.protocol import DeviceAddress, MeasuresOnDemand, PulseOutcome
@@ -21,6 +21,7 @@ MAX_TRIES = 10
 """A permit that grew too old while its audit row was written is asked for again: a busy disk."""
 PACE_MARGIN_NS = 1_000_000
 SECOND_NS = 1_000_000_000
+_PACE = (RefusalReason.RATE, RefusalReason.INTERVAL)
 
 
 @dataclass(slots=True)
@@ -96,7 +97,19 @@ class Delivery:
         return self.call(lambda: self.smu.pulse(permit))
 
     def _ask(self, device: Device, action: PulseDevice) -> Permit:
+        """Return a permit; pulses that somebody else asked for lately are waited out."""
         self._keep_pace(device)
+        patient_until_ns = self.clock_ns() + SECOND_NS + SECOND_NS // 4
+        while True:
+            verdict = self._request(action)
+            if not isinstance(verdict, Refusal):
+                self._asked_ns[device.name].append(self.clock_ns())
+                return verdict
+            if verdict.reason not in _PACE or self.clock_ns() > patient_until_ns:
+                raise RefusedError(verdict)
+            self.wait(0.1)
+
+    def _request(self, action: PulseDevice) -> Permit | Refusal:
         now_ns = self.clock_ns()
         cause = Cause(
             kind=CauseKind.OPERATOR,
@@ -113,11 +126,7 @@ class Delivery:
             age_bound_ns=None,
             deadline_ns=None,
         )
-        verdict = self.gate.request(request, now_ns)
-        if isinstance(verdict, Refusal):
-            raise RefusedError(verdict)
-        self._asked_ns[device.name].append(now_ns)
-        return verdict
+        return self.gate.request(request, now_ns)
 
     def _keep_pace(self, device: Device) -> None:
         """Wait until the device's own limits let a pulse through: asking would be refused."""

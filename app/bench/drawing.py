@@ -15,7 +15,7 @@ from app.bench.figures import draw
 from app.bench.forms import BY_NAME
 from app.bench.hdf5 import write_hdf5
 from app.bench.keeping import read_points
-from app.bench.points import Point
+from app.core.measured import Point
 from app.recording.session import BENCH_POINTS_NAME
 
 

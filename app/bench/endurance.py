@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from app.bench.array_view import DeviceState
-from app.bench.bench import UP, Bench, Write
+from app.bench.bench import Bench, Write
+from app.bench.direction import UP
 
 
 @dataclass(frozen=True, slots=True)

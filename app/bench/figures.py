@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from app.bench.forms import Values
-from app.bench.points import Point
 from app.bench.response_figure import draw_responses
 from app.bench.switching_model import Responses, SwitchingModel
+from app.core.measured import Point
 
 WIDTH_IN = 7.0
 HEIGHT_IN = 4.2

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from app.bench.errors import BenchError
-from app.bench.points import Point
+from app.core.measured import Point
 
 UNITS = {"_ns": "ns", "_ohm": "ohm", "_v": "V", "_s": "s", "_a": "A"}
 FORMAT = "spikebridge bench 1"

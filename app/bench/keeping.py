@@ -9,9 +9,9 @@ import msgspec
 
 from app.bench.arc_csv import write_session
 from app.bench.bench import Bench
-from app.bench.points import Point
 from app.bench.procedures import Result, Task
 from app.config.load import ConfigError
+from app.core.measured import Point
 
 
 def facts_of(

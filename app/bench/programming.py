@@ -5,7 +5,8 @@ import math
 from dataclasses import dataclass
 
 from app.bench.array_view import DeviceState
-from app.bench.bench import UP, Bench
+from app.bench.bench import Bench
+from app.bench.direction import UP
 from app.bench.errors import BenchError, NoReadingError, RefusedError
 from app.bench.pulse_chooser import Chooser, PulseRange
 from app.bench.reading import mark_stuck

@@ -8,7 +8,7 @@ exponentially, so the amplitude changes only where no width of the instrument wo
 import math
 from dataclasses import dataclass, field
 
-from app.bench.bench import DOWN, UP
+from app.bench.direction import DOWN, UP
 
 MAX_GROWTH = 30.0
 """A width grows by so much at most from one pulse to the next: the law is only known nearby."""

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from app.bench.points import Point
+from app.core.measured import Point
 
 UP_COLOUR = "#c0392b"
 DOWN_COLOUR = "#2467a4"

@@ -21,16 +21,18 @@ from pathlib import Path
 import msgspec
 
 from app.bench.abort import Abort, PatientCalls
-from app.bench.array_view import ArrayView
+from app.bench.adoption import adopt
+from app.bench.array_view import ArrayView, array_file
 from app.bench.bench import Bench, BenchSeams
 from app.bench.errors import BenchError
 from app.bench.keeping import line_of
-from app.bench.points import Point, Progress
+from app.bench.progress import Progress
 from app.config.load import ConfigError, as_toml, load_site
 from app.config.paths import history_file, session_root
 from app.config.site import Site, Smu
 from app.core.clock import clock_identity, monotonic_ns, utc_anchor
 from app.core.input_log import InputLog
+from app.core.measured import Point
 from app.core.spikes import Provenance
 from app.engine.ledger import Ledger
 from app.engine.past_doses import tell_past
@@ -207,8 +209,9 @@ class _Opening:
         points = stack.enter_context(
             (session.folder / BENCH_POINTS_NAME).open("w", encoding="utf-8", buffering=1)
         )
-        array = ArrayView(array_file(self.site_file, self.site, is_mock=self.is_mock))
+        array = ArrayView(array_file(self.site_file, self.site.site, is_mock=self.is_mock))
         stack.callback(array.save)
+        adopt(array, gate, driver.name, self.smu.devices, monotonic_ns())
 
         def keep(point: Point) -> None:
             points.write(line_of(point))
@@ -325,11 +328,6 @@ class _Opening:
         session.close(utc_anchor())
         with DoseHistory(history_file(self.site_file, self.site)) as history:
             history.take_session(session.folder)
-
-
-def array_file(site_file: Path, site: Site, *, is_mock: bool) -> Path:
-    """Return the file of the site's array view; simulated devices have one of their own."""
-    return site_file.parent / f"{site.site}.{'mock-' if is_mock else ''}devices.json"
 
 
 def _record(inputs: InputLog, kind: str, body: Mapping[str, object], now_ns: int) -> None:

@@ -11,6 +11,7 @@ from app.compose.gate import make_gate, past_of
 from app.compose.ground import EngineFiles, Ground
 from app.compose.late_parts import LateParts
 from app.compose.links import identity_of, make_bridge, make_links, make_streams
+from app.compose.procedures import make_desk
 from app.compose.record import make_alerter, make_record, note_recoveries
 from app.compose.sources import make_acquisition, make_chip_readers, make_raw_writer
 from app.compose.synapses import make_network
@@ -123,6 +124,7 @@ def compose(
         actuators=actuators,
         devices=devices,
         network=late.network,
+        procedures=make_desk(ground, record, gate, links, devices),
         is_dry_run=is_dry_run,
         alerter=make_alerter(ground, ledger),
         close_instruments=rig.close,

@@ -4,6 +4,8 @@ from typing import Literal
 
 import msgspec
 
+from app.core.measured import Point
+
 
 class _Happening(msgspec.Struct, frozen=True, kw_only=True, tag_field="what"):
     time_ns: int
@@ -52,5 +54,29 @@ class Hole(_Happening, frozen=True, kw_only=True, tag="hole"):
     reason: str
 
 
-Happening = LogLine | DeviceRead | DevicePulse | Hole
+class ProcedurePoints(_Happening, frozen=True, kw_only=True, tag="procedure points"):
+    """What a procedure of the bench has measured since the last of these."""
+
+    number: int
+    """Of the procedure, from 1 in each session."""
+    first: int
+    """How many of its points came before; a console that looked late knows what it lacks."""
+    points: tuple[Point, ...]
+
+
+class ProcedureEnded(_Happening, frozen=True, kw_only=True, tag="procedure ended"):
+    """A procedure of the bench has come to its end, or its figures have been drawn."""
+
+    number: int
+    procedure: str
+    devices: tuple[str, ...]
+    is_well: bool
+    lines: tuple[str, ...]
+    """What came of it, in sentences."""
+    n_points: int
+    folder: str
+    files: tuple[str, ...]
+
+
+Happening = LogLine | DeviceRead | DevicePulse | Hole | ProcedurePoints | ProcedureEnded
 """Body of an EVENT frame: a JSON list of these."""

@@ -99,10 +99,17 @@ class Subscription:
             return 0
         read = self._feed.happenings.read(self._happenings, MAX_HAPPENINGS)
         happenings, self._happenings, n_missed = read
-        body = msgspec.json.encode(happenings)
-        while len(body) > MAX_BODY_BYTES:
-            happenings = happenings[1:]
-            n_missed += 1
-            body = msgspec.json.encode(happenings)
-        frames.append(encode_frame(Frame(FrameType.EVENT, body)))
-        return n_missed
+        bodies = _event_bodies(happenings)
+        frames += [encode_frame(Frame(FrameType.EVENT, body)) for body in bodies if body]
+        return n_missed + bodies.count(b"")
+
+
+def _event_bodies(happenings: list[object]) -> list[bytes]:
+    """Return happenings as bodies that fit into frames; empty: one alone is too long for any."""
+    body = msgspec.json.encode(happenings)
+    if len(body) <= MAX_BODY_BYTES:
+        return [body]
+    if len(happenings) == 1:
+        return [b""]
+    half = len(happenings) // 2
+    return _event_bodies(happenings[:half]) + _event_bodies(happenings[half:])

@@ -19,6 +19,7 @@ from app.core.spikes import Provenance
 from app.core.worker import Worker
 from app.engine.alerter import Alerter
 from app.engine.ledger import Ledger
+from app.engine.procedures import Procedures
 from app.engine.protocol_runner import ProtocolRunner
 from app.engine.site_links import SiteLinks
 from app.exit_codes import ExitCode
@@ -72,6 +73,8 @@ class EngineParts:
     actuators: Mapping[str, ActuatorWorker] = field(default_factory=dict)
     devices: Sequence[DeviceWorker] = ()
     network: NetworkWorker | None = None
+    procedures: Procedures | None = None
+    """None: no source-measure unit, or a dry run."""
     is_dry_run: bool = False
     """Actuators are recorders: everything is judged and nothing moves."""
     alerter: Alerter | None = None
@@ -263,6 +266,9 @@ class Engine:
         self.stop_sources()
         workers = [parts.network, *parts.devices, *parts.actuators.values()]
         self._end([w for w in workers if w is not None])
+        if parts.procedures is not None:
+            self._end(parts.procedures.workers())
+            parts.procedures.close()
         parts.links.drain(DRAIN_LIMIT_S)
         self._end([w for w in (self.watch, self.console, parts.bridge) if w is not None])
         parts.close_instruments()

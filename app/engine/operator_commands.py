@@ -10,6 +10,7 @@ from app.console.messages import CommandRefusedError
 from app.engine.arguments import flag, number, text
 from app.engine.engine import Engine, EngineParts
 from app.engine.loop_latency import EDGES_S
+from app.engine.procedure_commands import ProcedureCommands
 from app.engine.run_commands import RunCommands
 from app.engine.status import engine_status
 from app.engine.upkeep_commands import UpkeepCommands
@@ -23,6 +24,7 @@ MAX_UNATTENDED_S = 7 * 24 * 3600.0
 """The Gate's own ceiling; a person's default is 60 min."""
 FREE = frozenset(
     {"status", "describe", "renew", "disarm", "stop", "note", "take control", "release control"}
+    | {"abort procedure", "array"}
 )
 """Commands that never need control of the site: to look, to note, and to stop."""
 
@@ -56,6 +58,7 @@ class OperatorCommands:
             "take control": self._take_control,
             "release control": self._release_control,
             **RunCommands(engine, parts, self._after_gate_change).handlers,
+            **ProcedureCommands(engine, parts, lambda: self.session_code).handlers,
             **UpkeepCommands(parts.site, parts.gate, parts.ledger, parts.clock_ns).handlers,
         }
 

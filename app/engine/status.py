@@ -67,6 +67,7 @@ def engine_status(engine: Engine, parts: EngineParts) -> dict[str, Any]:
         "n_strangers": parts.links.n_strangers,
         "n_unusable_psps": parts.links.n_unusable_psps,
         "console": _console(engine, parts),
+        "procedures": parts.procedures.status() if parts.procedures else [],
         "devices_waiting": sum(worker.n_waiting for worker in parts.devices),
     }
     if parts.raw_writer is not None:

@@ -19,6 +19,7 @@ from app.core.worker import OnFailure, Worker
 from app.safety.audit import DeliveryOutcome
 from app.safety.gate import Gate
 from app.safety.requests import Cause, CauseKind, Refusal, Request
+from app.synapse.loan import Loan
 from app.synapse.network import PulseWanted
 from app.synapse.verify import PulseVerdict, judge_pulse
 from drivers.errors import InstrumentError, TransportError
@@ -112,6 +113,7 @@ class DeviceWorker(Worker):
         self._queue: deque[PulseWanted] = deque()
         self._last: dict[int, Reading] = {}
         self._wants_reopen = threading.Event()
+        self._loan = Loan()
 
     @property
     def n_waiting(self) -> int:
@@ -121,6 +123,26 @@ class DeviceWorker(Worker):
     def submit(self, wanted: PulseWanted) -> None:
         """Queue a wanted pulse without waiting. Raises `InboxOverflowError` at ten thousand."""
         self._inbox.put(wanted)
+
+    def lend_to(self, borrower: Worker) -> bool:
+        """Lend the instrument to a worker, which is started here; False: it is lent already.
+
+        While it works nobody else uses the instrument, and pulses that rules want are recorded as
+        not sent. Any thread.
+        """
+        return self._loan.offer(borrower)
+
+    def is_lent_to(self, borrower: Worker) -> bool:
+        """Say whether this worker has the instrument or is promised it. Any thread."""
+        return self._loan.borrower is borrower
+
+    def take_reading(self, reading: Reading, why: str) -> bool:
+        """Take a reading that a borrower made; say whether a synapse stands on that device."""
+        synapses = [s for s, d in self._devices.items() if d.address == reading.device]
+        for synapse in synapses:
+            self._last[synapse] = reading
+            self._on_reading(synapse, reading, why)
+        return bool(synapses)
 
     def request_reopen(self) -> None:
         """Ask this worker to open the instrument again, after it was made safe."""
@@ -133,6 +155,9 @@ class DeviceWorker(Worker):
 
     def step(self) -> None:
         """Serve the next wanted pulse, or read the device that nothing has read for longest."""
+        if self._loan.is_lent:
+            self._wait_for_the_borrower()
+            return
         if self._wants_reopen.is_set():
             self._wants_reopen.clear()
             self._smu.open()
@@ -144,14 +169,23 @@ class DeviceWorker(Worker):
 
     def finish(self) -> None:
         """Leave the instrument with its outputs off."""
+        self._loan.call_in()
         report = self._smu.make_safe()
         log.info("%s: %s (%s)", report.instrument, report.state.value, report.detail)
 
-    def _serve(self, wanted: PulseWanted) -> None:
-        device = self._devices[wanted.synapse]
-        now_ns = self._clock_ns()
-        before = self._last.get(wanted.synapse)
-        record = PulseRecord(
+    def _wait_for_the_borrower(self) -> None:
+        self._queue.extend(self._inbox.take_all(timeout_s=0.05))
+        while self._queue:
+            record = self._record(self._queue.popleft())
+            self._on_pulse(replace(record, detail=f"{self._loan.name} uses the instrument"))
+        if self._loan.look():
+            return
+        for synapse in self._devices:  # who knows what was done to it
+            self._read(synapse, "back from the bench", is_deciding=True)
+
+    def _record(self, wanted: PulseWanted) -> PulseRecord:
+        device, before = self._devices[wanted.synapse], self._last.get(wanted.synapse)
+        return PulseRecord(
             wanted=wanted,
             device=device.device.name,
             action=device.pulse_for(wanted.polarity),
@@ -159,9 +193,12 @@ class DeviceWorker(Worker):
             after_ohm=None,
             verdict="not sent",
             detail="",
-            time_ns=now_ns,
+            time_ns=self._clock_ns(),
         )
-        lag_ns = now_ns - wanted.event_ns
+
+    def _serve(self, wanted: PulseWanted) -> None:
+        device, record = self._devices[wanted.synapse], self._record(wanted)
+        lag_ns = record.time_ns - wanted.event_ns
         if not lag_ns <= self._max_pulse_lag_ns:
             detail = (
                 f"{lag_ns / 1e9:.1f} s after its event, at most {self._max_pulse_lag_ns / 1e9:g}"

@@ -33,12 +33,3 @@ class Point:
     """At the compliance."""
     verdict: str = ""
     detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a procedure is, for a person."""
-
-    done: int
-    total: int
-    text: str
