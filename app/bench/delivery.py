@@ -91,10 +91,10 @@ class Delivery:
     def _send(self, permit: Permit, *, is_measured: bool) -> PulseOutcome:
         if not self.await_audit(permit.number):
             raise InstrumentError("its audit row was not on the disk in time")
-        if is_measured and isinstance(self.smu, MeasuresOnDemand):
-            pulse_measured = self.smu.pulse_measured
-            return self.call(lambda: pulse_measured(permit))
-        return self.call(lambda: self.smu.pulse(permit))
+        smu = self.smu
+        if is_measured and isinstance(smu, MeasuresOnDemand):
+            return self.call(lambda: smu.pulse_measured(permit))
+        return self.call(lambda: smu.pulse(permit))
 
     def _ask(self, device: Device, action: PulseDevice) -> Permit:
         """Return a permit; pulses that somebody else asked for lately are waited out."""
