@@ -39,7 +39,8 @@ from app.bridge import keys
 from app.bridge.bodies import encode_spikes
 from app.bridge.bridge import Bridge
 from app.bridge.events import LinkEvent, LinkState, StateChanged
-from app.core.acquisition import Acquisition, ElectrodeUse
+from app.core.acquisition import Acquisition
+from app.core.batch_maker import ElectrodeUse
 from app.core.clock import monotonic_ns
 from app.core.detector import Detector, DetectorSettings, warm_up
 from app.core.frames import Frame, FrameType, encode_frame

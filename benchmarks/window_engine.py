@@ -22,7 +22,8 @@ from app.console.control import Caller
 from app.console.feed import FeedFormat
 from app.console.live_feed import LiveFeed
 from app.console.server import ConsoleServer
-from app.core.acquisition import Acquisition, ElectrodeUse
+from app.core.acquisition import Acquisition
+from app.core.batch_maker import ElectrodeUse
 from app.core.clock import monotonic_ns
 from app.core.detector import Detector, DetectorSettings, warm_up
 from app.core.spikes import SpikeBatch

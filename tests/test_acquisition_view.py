@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from app.core.acquisition import Acquisition, ElectrodeUse
+from app.core.acquisition import Acquisition
+from app.core.batch_maker import ElectrodeUse
 from app.core.clock import monotonic_ns
 from app.core.detector import Detector, warm_up
 from app.core.detector_settings import DetectorSettings

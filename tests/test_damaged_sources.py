@@ -17,7 +17,8 @@ from fake_rhx import FakeRhx
 from mock_process import MockProcess
 from recordings import spiking, write_open_ephys
 
-from app.core.acquisition import Acquisition, AmplifierSilentError, ElectrodeUse
+from app.core.acquisition import Acquisition, AmplifierSilentError
+from app.core.batch_maker import ElectrodeUse
 from app.core.clock import monotonic_ns
 from app.core.detector import Detector, DetectorSettings, warm_up
 from app.core.spikes import SpikeBatch

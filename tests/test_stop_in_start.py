@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from fake_rhx import FakeRhx
 
-from app.core.acquisition import Acquisition, ElectrodeUse
+from app.core.acquisition import Acquisition
+from app.core.batch_maker import ElectrodeUse
 from app.core.clock import monotonic_ns
 from app.core.detector import Detector, DetectorSettings, warm_up
 from drivers.errors import SafetyLimitError

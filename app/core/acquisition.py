@@ -6,17 +6,17 @@ prebuilt; nothing it calls may wait.
 
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 
-import numpy as np
+import msgspec
 
+from app.core.batch_maker import BatchMaker, ElectrodeUse
 from app.core.clock import ClockNs
 from app.core.detector import Detector
 from app.core.detector_results import DetectedSpikeRecords, DetectorStatus
 from app.core.sample_clock import ClockMapping, SampleClock
 from app.core.signal_view import EnvelopeRing, SpikeDetails, ThresholdChange
-from app.core.spikes import SPIKE_RECORD, EventKind, SpikeBatch, SpikeRecords
+from app.core.spikes import SpikeBatch
 from app.core.worker import OnFailure, Worker
 from drivers.mea.protocol import MeaAmplifier, SampleBlock
 
@@ -24,27 +24,13 @@ NO_DATA_S = 1.0
 """An amplifier that delivers nothing for so long is a fault, whatever its clock says."""
 STATUS_EVERY_S = 0.1
 """How often the detector's state is copied for whoever shows it."""
-N_RECENT_STIMULI = 64
-"""Remembered per neuron: more than can lie in the hold-back of detection."""
 
 
 class AmplifierSilentError(Exception):
     """The amplifier stopped delivering samples."""
 
 
-@dataclass(frozen=True, slots=True)
-class ElectrodeUse:
-    """What the channels of an amplifier stand for."""
-
-    neuron_of_channel: Mapping[int, int]
-    """Channel index to the neuron whose spikes are taken from it."""
-    post_of_channel: Mapping[int, int]
-    """Stimulated channel index to the post neuron whose pattern uses it."""
-    stimulated_window_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class AcquisitionStatus:
+class AcquisitionStatus(msgspec.Struct, frozen=True):
     """What the amplifier has delivered so far."""
 
     n_samples: int = 0
@@ -86,8 +72,6 @@ class Acquisition(Worker):
         super().__init__(f"acquisition {amplifier.name}", on_failure)
         self._amplifier = amplifier
         self._detector = detector
-        self._use = use
-        self._stream = stream
         self._on_block = on_block
         self._on_batch = on_batch
         self._on_gap = on_gap
@@ -103,14 +87,11 @@ class Acquisition(Worker):
         """This thread has seen that it is suspended, and is not with the amplifier."""
         self._last_data_ns = 0
         self._sample_clock = SampleClock(amplifier.stream_format.sample_rate_hz)
-        self._stimuli: deque[tuple[int, int]] = deque()
-        self._recent_stimuli: dict[int, deque[int]] = {}
+        self._batches = BatchMaker(use, stream, self._sample_clock, clock_ns)
         self._status = AcquisitionStatus()
         self._new_thresholds: deque[ThresholdChange] = deque()
         self._detector_status = detector.status()
         self._detector_status_ns = 0
-        window_s = use.stimulated_window_s
-        self._window_samples = round(window_s * amplifier.stream_format.sample_rate_hz)
 
     @property
     def status(self) -> AcquisitionStatus:
@@ -193,8 +174,10 @@ class Acquisition(Worker):
                 )
             return
         self._last_data_ns = self._clock_ns()
-        self._on_block(block)
-        self._take(block)
+        try:
+            self._take(block)
+        finally:
+            self._on_block(block)  # what breaks detection is recorded as well
 
     def _takes_restart(self) -> bool:
         """Say whether to start again, and count as not suspended from before the start on."""
@@ -218,6 +201,7 @@ class Acquisition(Worker):
         self._amplifier.stop()
 
     def _take(self, block: SampleBlock) -> None:
+        """Detect; what others wait for goes first, then what is recorded and shown."""
         if block.n_lost:
             self._on_gap(block.first_sample, block.n_lost)
             if block.n_lost < 0:
@@ -229,61 +213,13 @@ class Acquisition(Worker):
             self._detector.set_threshold(self._new_thresholds.popleft())
             self._detector_status_ns = 0
         found = self._detector.process(block)
+        self._batches.note(block.stimuli)
+        if self._sample_clock.mapping is not None:
+            self._on_batch(self._batches.batch(found.spikes, found.end_sample))
         self._on_detected(found.spikes)
         if len(found.details.records):
             self._on_details(found.details)
-        for mark in block.stimuli:
-            post = self._use.post_of_channel.get(mark.channel)
-            if post is not None:
-                self._note_stimulus(mark.sample_index, post)
         self._update_status(block, len(found.spikes))
-        if self._last_data_ns - self._detector_status_ns > STATUS_EVERY_S * 1e9:
-            self._detector_status = self._detector.status()
-            self._detector_status_ns = self._last_data_ns
-        if self._sample_clock.mapping is not None:
-            self._on_batch(self._batch(found.spikes, found.end_sample))
-
-    def _note_stimulus(self, sample_index: int, post: int) -> None:
-        """One pattern starts on several channels at once: that is one delivered PSP."""
-        recent = self._recent_stimuli.setdefault(post, deque(maxlen=N_RECENT_STIMULI))
-        if recent and sample_index - recent[-1] <= 2:
-            return
-        recent.append(sample_index)
-        self._stimuli.append((sample_index, post))
-
-    def _batch(self, spikes: SpikeRecords, end_sample: int) -> SpikeBatch:
-        """Put spikes and delivered PSPs up to `end_sample` into one batch, in order."""
-        rows = []
-        while self._stimuli and self._stimuli[0][0] < end_sample:
-            sample_index, post = self._stimuli.popleft()
-            rows.append((sample_index, post, np.nan, EventKind.PSP_DELIVERED, 0))
-        for spike in spikes:
-            neuron = self._use.neuron_of_channel.get(int(spike["channel"]))
-            if neuron is None:
-                continue
-            index = int(spike["sample_index"])
-            kind = self._kind(neuron, index)
-            rows.append((index, neuron, float(spike["amplitude_uv"]), kind, int(spike["flags"])))
-        rows.sort(key=lambda row: (row[0], row[3]))
-        records = np.zeros(len(rows), SPIKE_RECORD)
-        made_ns = self._clock_ns()
-        for record, (index, neuron, amplitude_uv, kind, flags) in zip(records, rows, strict=True):
-            time_ns = self._sample_clock.time_ns(index)
-            record["time_ns"] = time_ns
-            record["sample_index"] = index
-            record["neuron"] = neuron
-            record["amplitude_uv"] = amplitude_uv
-            record["age_bound_us"] = max(0, made_ns - time_ns) // 1000 + 1
-            record["kind"] = kind
-            record["flags"] = flags
-        complete_ns = self._sample_clock.time_ns(end_sample)
-        return SpikeBatch(self._stream, records, complete_ns, made_ns)
-
-    def _kind(self, neuron: int, sample_index: int) -> EventKind:
-        recent = self._recent_stimuli.get(neuron, ())
-        if any(0 <= sample_index - start <= self._window_samples for start in recent):
-            return EventKind.STIMULATED_SPIKE
-        return EventKind.SPONTANEOUS_SPIKE
 
     def _update_status(self, block: SampleBlock, n_spikes: int) -> None:
         old = self._status
@@ -295,3 +231,6 @@ class Acquisition(Worker):
             n_stimuli=old.n_stimuli + len(block.stimuli),
             last_block_ns=block.received_ns,
         )
+        if self._last_data_ns - self._detector_status_ns > STATUS_EVERY_S * 1e9:
+            self._detector_status = self._detector.status()
+            self._detector_status_ns = self._last_data_ns

@@ -3,6 +3,7 @@
 import enum
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -24,8 +25,7 @@ class DetectionFlag(enum.IntFlag):
     """A blanking or a gap ended the trough search early."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class DetectedSpikes:
+class DetectedSpikes(msgspec.Struct, frozen=True, eq=False):
     """What one block added. Spikes are in order of sample index, then of channel."""
 
     spikes: DetectedSpikeRecords

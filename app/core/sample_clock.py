@@ -28,7 +28,7 @@ class SampleClock:
 
     def __init__(self, sample_rate_hz: float) -> None:
         self._nominal_ns = 1e9 / sample_rate_hz
-        self._rate_hz = sample_rate_hz
+        self.rate_hz = sample_rate_hz
         self._mapping: ClockMapping | None = None
         self._stretch_start = 0
         self._smallest_ns: float | None = None
@@ -44,7 +44,7 @@ class SampleClock:
         if self._smallest_ns is None or offset_ns < self._smallest_ns:
             self._smallest_ns = offset_ns
         stretch_s = FIRST_STRETCH_S if self._mapping is None else STRETCH_S
-        if end_sample - self._stretch_start < stretch_s * self._rate_hz:
+        if end_sample - self._stretch_start < stretch_s * self.rate_hz:
             return None
         target_ns = self._smallest_ns + end_sample * self._nominal_ns
         self._smallest_ns = None
@@ -72,7 +72,7 @@ class SampleClock:
         if self._mapping is None:
             return ClockMapping(index, round(target_ns), self._nominal_ns)
         start_ns = self.time_ns(index)
-        n_ahead = STRETCH_S * self._rate_hz
+        n_ahead = STRETCH_S * self.rate_hz
         slope = (target_ns - start_ns) / (n_ahead * self._nominal_ns)
         slope = max(-MAX_SLEW, min(MAX_SLEW, slope))
         return ClockMapping(index, start_ns, self._nominal_ns * (1.0 + slope))

@@ -13,7 +13,7 @@ from app.config.electrode_map import amplifier_positions_um
 from app.config.experiment import Experiment
 from app.config.site import Amplifier, Site
 from app.console.feed import FeedFormat
-from app.core.acquisition import ElectrodeUse
+from app.core.batch_maker import ElectrodeUse
 from app.core.detector_settings import DetectorSettings
 from app.core.spikes import Provenance
 from app.synapse.device_worker import SynapseDevice
