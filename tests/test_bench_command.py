@@ -95,7 +95,7 @@ def test_curve_then_program_then_the_array_view(
         assert main(["replay", str(session)]) == 0  # every verdict comes again
     for session in (site.parent / "sessions").iterdir():
         connection = sqlite3.connect(session / "events.sqlite")
-        columns = ", ".join(AuditRow.__slots__)
+        columns = ", ".join(AuditRow.__struct_fields__)
         rows_of = connection.execute(f"SELECT {columns} FROM audit ORDER BY rowid").fetchall()
         connection.close()
         audited += sum(row[7] == "permit" for row in rows_of)

@@ -6,7 +6,8 @@ This and `app.synapse.device_worker` are the only places that call a driver's de
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from app.core.clock import ClockNs
 from app.core.inbox import Inbox, Overflow
@@ -23,8 +24,7 @@ INBOX_CAPACITY = 1000
 """Far above any limit on waiting requests, so that a request is refused by name, not dropped."""
 
 
-@dataclass(frozen=True, slots=True)
-class ActuatorJob:
+class ActuatorJob(msgspec.Struct, frozen=True):
     """Something that wants to act, with the age of its cause when it was put in the queue."""
 
     action: Action
@@ -38,8 +38,7 @@ class ActuatorJob:
     """Firing time of the causing spike, on the clock of its own site; for the latency record."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(msgspec.Struct, frozen=True):
     """What became of a permitted request."""
 
     number: int

@@ -2,9 +2,10 @@
 
 import enum
 import hashlib
-import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass
+
+import msgspec
 
 from app.safety.requests import Refusal
 
@@ -30,8 +31,7 @@ class DeliveryOutcome(enum.StrEnum):
     """A recorder took it in an instrument's place; nothing moved."""
 
 
-@dataclass(frozen=True, slots=True)
-class AuditRow:
+class AuditRow(msgspec.Struct, frozen=True):
     """One row. A delivery's has the number of the request that it answers."""
 
     kind: AuditKind
@@ -53,7 +53,7 @@ class AuditRow:
     previous: str
     """`chain` of the row before."""
     chain: str
-    """SHA-256 over everything above."""
+    """SHA-256 over everything above: JSON in UTF-8, keys in order of name, no spaces."""
 
 
 def request_row(
@@ -103,7 +103,7 @@ class AuditChain:
     def link(self, row: AuditRow) -> AuditRow:
         """Return the row with its place in the chain filled in."""
         chain = _digest(row, self.head)
-        linked = replace(row, previous=self.head, chain=chain)
+        linked = msgspec.structs.replace(row, previous=self.head, chain=chain)
         self.head = chain
         return linked
 
@@ -128,7 +128,7 @@ def verify_chain(rows: Iterable[AuditRow], previous: str = GENESIS) -> ChainFaul
 def first_difference(recorded: Sequence[AuditRow], replayed: Sequence[AuditRow]) -> str | None:
     """Return where a replay first decides differently, in a sentence, or None if it never does."""
     for index, (then, now) in enumerate(zip(recorded, replayed, strict=False)):
-        for name, value in asdict(then).items():
+        for name, value in msgspec.structs.asdict(then).items():
             if getattr(now, name) != value:
                 return (
                     f"audit row {index}, request {then.number}: {name} was {value!r}, "
@@ -139,12 +139,11 @@ def first_difference(recorded: Sequence[AuditRow], replayed: Sequence[AuditRow])
     return None
 
 
-_SEALED = tuple(sorted(f.name for f in fields(AuditRow) if f.name not in ("previous", "chain")))
-_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode
+_canonical = msgspec.json.Encoder(order="sorted").encode
 
 
 def _digest(row: AuditRow, previous: str) -> str:
-    # Field by field: `asdict` copies deeply, and this stands between a spike and its stimulus.
-    content = {name: getattr(row, name) for name in _SEALED}
+    content = msgspec.structs.asdict(row)
+    del content["chain"]
     content["previous"] = previous
-    return hashlib.sha256(_canonical(content).encode("ascii")).hexdigest()
+    return hashlib.sha256(_canonical(content)).hexdigest()

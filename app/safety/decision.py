@@ -1,7 +1,8 @@
 """What deciding upon an input leads to, and what the decider asks about one instrument."""
 
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from app.safety.audit import AuditRow
 from app.safety.dose import Dose
@@ -34,8 +35,7 @@ class ActuatorJudge(Protocol):
         """Count what earlier sessions gave to a target."""
 
 
-@dataclass(frozen=True, slots=True)
-class Permitted:
+class Permitted(msgspec.Struct, frozen=True):
     """What a permit may be made of."""
 
     number: int
@@ -45,8 +45,7 @@ class Permitted:
     """End of the arming under which it was permitted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """What one input led to."""
 
     refusal: Refusal | None = None

@@ -1,10 +1,9 @@
 """What one permit gives to one electrode or device, as the record and later sessions count it."""
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class Dose:
+class Dose(msgspec.Struct, frozen=True):
     """A permitted trigger counts as delivered, whatever becomes of it: errs high."""
 
     instrument: str

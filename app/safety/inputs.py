@@ -308,9 +308,9 @@ def read_request(made: RequestMade) -> tuple[Request, int] | Refusal:
     odd = _odd_field(made)
     if odd is not None:
         return _malformed(made.instrument, *odd)
-    if made.cause_kind not in set(CauseKind):
+    if made.cause_kind not in _CAUSE_KINDS:
         return _malformed(made.instrument, "cause.kind", made.cause_kind)
-    if made.provenance not in set(Provenance):
+    if made.provenance not in _PROVENANCES:
         return _malformed(made.instrument, "cause.provenance", made.provenance)
     cause = Cause(
         kind=CauseKind(made.cause_kind),
@@ -330,6 +330,8 @@ def read_request(made: RequestMade) -> tuple[Request, int] | Refusal:
     return request, int(made.queue_length)
 
 
+_CAUSE_KINDS = frozenset(CauseKind)
+_PROVENANCES = frozenset(Provenance)
 _NUMBERS = ("synapse", "made_ns", "age_bound_ns", "deadline_ns", "queue_length")
 
 

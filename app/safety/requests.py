@@ -3,6 +3,8 @@
 import enum
 from dataclasses import dataclass
 
+import msgspec
+
 from app.core.spikes import Provenance
 from drivers.permit import Action, Permit
 
@@ -16,8 +18,7 @@ class CauseKind(enum.StrEnum):
     OPERATOR = "operator"
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(msgspec.Struct, frozen=True):
     """Why something shall move."""
 
     kind: CauseKind
@@ -30,8 +31,7 @@ class Cause:
     """Spike, rule decision or operator's name: for the audit."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """One wish to move something, with its reason and its age.
 
     Numbers are plain Python ints and floats: anything else is refused as malformed.
