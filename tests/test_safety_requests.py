@@ -1,7 +1,6 @@
 """Whether a request may be judged at all: its form, its cause, its age, its instrument."""
 
 import math
-from dataclasses import replace
 
 import msgspec
 import pytest
@@ -170,7 +169,7 @@ def test_the_chain_shows_what_was_changed_taken_out_or_put_in():
     rows = some_rows().rows
     assert verify_chain(rows) is None
     assert verify_chain([]) is None
-    changed = [*rows[:3], replace(rows[3], verdict="permit"), *rows[4:]]
+    changed = [*rows[:3], msgspec.structs.replace(rows[3], verdict="permit"), *rows[4:]]
     fault = verify_chain(changed)
     assert (fault.index, fault.number) == (3, 4)
     assert "changed after it was written" in fault.sentence
@@ -184,7 +183,7 @@ def test_a_replay_comes_to_the_same_or_says_where_not():
     again = replay(rig.inputs, "padova", rig.profiles, rig.leases)
     assert again == rig.rows
     assert first_difference(rig.rows, again) is None
-    other = [*again[:2], replace(again[2], reason="rate"), *again[3:]]
+    other = [*again[:2], msgspec.structs.replace(again[2], reason="rate"), *again[3:]]
     assert first_difference(rig.rows, other).startswith("audit row 2, request 3: reason was ''")
     assert "10 audit rows were recorded, 9 came" in first_difference(rig.rows, again[:-1])
 

@@ -3,9 +3,9 @@
 import json
 import sqlite3
 from contextlib import closing
-from dataclasses import astuple
 from pathlib import Path
 
+import msgspec
 import one_site
 import pytest
 from test_dose_history import UTC_NS, dose, session
@@ -39,7 +39,9 @@ def audited(tmp_path: Path) -> Path:
         rig.now_ns += MS
     folder = session(tmp_path).folder
     rows = [
-        AuditRecordRow(*(v.value if hasattr(v, "value") else v for v in astuple(row)))
+        AuditRecordRow(
+            *(v.value if hasattr(v, "value") else v for v in msgspec.structs.astuple(row))
+        )
         for row in rig.rows
     ]
     write(folder, INSERTS[AuditRecordRow], *rows)
