@@ -11,6 +11,7 @@ import chain_rig as rig
 import msgspec
 
 from app.config.load import as_toml, load_site
+from app.config.recording import Recording
 from app.demo.files import CHAIN
 from app.demo.sites import RunningSite, ready
 from app.mock_rig import MockRig
@@ -19,10 +20,14 @@ from app.run_folder import RunFolder
 RATE_HZ = 20_000
 
 
-def site_file(folder: Path) -> Path:
-    """Padova of the chain without peers: 60 channels at 20 kHz, recorded from the start."""
+def site_file(folder: Path, *, is_recording_raw: bool = True, planned_s: float = 60.0) -> Path:
+    """Padova of the chain without peers: 60 channels at 20 kHz."""
     site = msgspec.structs.replace(
-        load_site(CHAIN / "padova.toml"), peers=(), limits_override=None, is_recording_raw=True
+        load_site(CHAIN / "padova.toml"),
+        peers=(),
+        limits_override=None,
+        is_recording_raw=is_recording_raw,
+        recording=Recording(planned_s=planned_s),
     )
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "site.toml"
