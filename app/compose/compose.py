@@ -20,6 +20,7 @@ from app.config.paths import session_root
 from app.core.clock import monotonic_ns
 from app.core.input_log import InputLog
 from app.engine.engine import Engine, EngineParts
+from app.engine.record_faults import RecordFaults
 from app.instruments import Rig, provenance_of
 from app.recording.disk import Disk
 from app.recording.received import last_seqs_of_site
@@ -78,7 +79,7 @@ def compose(
     amplifier = next(iter(rig.amplifiers.values()), None)
     late = LateParts()
 
-    record = make_record(ground, amplifier)
+    record = make_record(ground, amplifier, late)
     ledger = record.ledger
     note_recoveries(ledger, recoveries)
     input_log = InputLog(ledger.input)
@@ -95,9 +96,10 @@ def compose(
         links.bridge = late.bridge
     late.network = make_network(ground, ledger, input_log, reception, devices, late)
 
+    late.faults = RecordFaults(ledger, gate, links.publish_gate_state, monotonic_ns)
     raw_writer = acquisition = None
     if amplifier is not None:
-        raw_writer = make_raw_writer(ground, amplifier, record, gate, links)
+        raw_writer = make_raw_writer(ground, amplifier, record, late.faults)
         acquisition = make_acquisition(ground, amplifier, streams[0], record, raw_writer, late)
     return EngineParts(
         site=files.site,

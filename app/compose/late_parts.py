@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from app.bridge.bridge import Bridge
 from app.core.spikes import PspRecords, SpikeBatch
+from app.engine.record_faults import RecordFaults
 from app.synapse.inputs import Input
 from app.synapse.network_worker import NetworkWorker
 
@@ -16,6 +17,12 @@ class LateParts:
     """None: this site hosts no synapse."""
     bridge: Bridge | None = None
     """None: this site has no peers."""
+    faults: RecordFaults | None = None
+
+    def room_ran_out(self, sentence: str) -> None:
+        """Pass on that the event log used the reserve."""
+        if self.faults is not None:
+            self.faults.room_ran_out(sentence)
 
     def submit(self, item: Input) -> None:
         """Hand an input to the synapses that live here, if there are any."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from app.compose.ground import Ground
+from app.compose.late_parts import LateParts
 from app.config.electrode_map import electrode_table
 from app.config.paths import session_root
 from app.console.live_feed import LiveFeed
@@ -36,7 +37,7 @@ class Record:
     showing: Showing
 
 
-def make_record(ground: Ground, amplifier: MeaAmplifier | None) -> Record:
+def make_record(ground: Ground, amplifier: MeaAmplifier | None, late: LateParts) -> Record:
     """Make a new session and what writes into it.
 
     Raises
@@ -50,6 +51,7 @@ def make_record(ground: Ground, amplifier: MeaAmplifier | None) -> Record:
         session.events_path,
         on_failure=ground.engine.failed,
         release_reserve=session.release_reserve,
+        on_room_ran_out=late.room_ran_out,
         is_strict=ground.site.recording.is_strict,
         files=ground.disk.files,
         open_database=ground.disk.open_database,

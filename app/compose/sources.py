@@ -13,23 +13,20 @@ from app.core.detector import Detector, warm_up
 from app.core.sample_clock import ClockMapping
 from app.core.spikes import SpikeBatch
 from app.engine.own_events import OwnStream
-from app.engine.raw_faults import RawFaults
+from app.engine.record_faults import RecordFaults
 from app.engine.showing import Showing
-from app.engine.site_links import SiteLinks
 from app.engine.wiring import detector_settings, electrode_use
 from app.recording.raw_writer import RawWriter
-from app.safety.gate import Gate
 from app.synapse.inputs import StreamBroken
 from drivers.mea.protocol import MeaAmplifier, SampleBlock
 
 
 def make_raw_writer(
-    ground: Ground, amplifier: MeaAmplifier, record: Record, gate: Gate, links: SiteLinks
+    ground: Ground, amplifier: MeaAmplifier, record: Record, faults: RecordFaults
 ) -> RawWriter:
     """Return what writes an amplifier's samples to the disk."""
     recording = ground.site.recording
-    faults = RawFaults(record.ledger, gate, links.publish_gate_state, monotonic_ns)
-    return RawWriter(
+    faults.raw_writer = RawWriter(
         record.session.node_folder(),
         on_failure=faults.failed,
         record=record.ledger.raw_recording,
@@ -39,6 +36,7 @@ def make_raw_writer(
         ring_s=recording.ring_s,
         n_pretrigger=round(recording.pretrigger_s * amplifier.stream_format.sample_rate_hz),
     )
+    return faults.raw_writer
 
 
 def make_acquisition(

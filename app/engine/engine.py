@@ -278,7 +278,9 @@ class Engine:
         if parts.raw_writer is not None:
             self._end([parts.raw_writer])  # its last word goes into the event log
         self._end([parts.event_log, parts.session_log])
-        parts.session.close(utc_anchor())
+        raw_is_whole = parts.raw_writer is None or not parts.raw_writer.is_incomplete
+        is_whole = raw_is_whole and not parts.event_log.status().failure
+        parts.session.close(utc_anchor(), is_whole=is_whole)
         if any(report.state is SafeState.FAILED for report in reports):
             return ExitCode.UNSAFE
         return ExitCode.WORKER if self._failure else ExitCode.OK

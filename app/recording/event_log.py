@@ -81,6 +81,7 @@ class EventLog(Worker):
         *,
         on_failure: OnFailure,
         release_reserve: Callable[[], bool] = lambda: False,
+        on_room_ran_out: Callable[[str], None] = log.error,
         is_strict: bool = False,
         capacity: int = 65536,
         files: Files | None = None,
@@ -93,6 +94,7 @@ class EventLog(Worker):
         self.path = path
         self._tell_failure = on_failure
         self._release_reserve = release_reserve
+        self._on_room_ran_out = on_room_ran_out
         self._is_strict = is_strict
         self._files = files or DiskFiles()
         self._open_database = open_database
@@ -291,11 +293,8 @@ class EventLog(Worker):
     def _take_reserve(self) -> bool:
         was_there = self._release_reserve()
         if was_there:
-            # Told, not latched: the rows that did not fit are now written.
-            self._tell_failure(
-                self.name,
-                RecordingError(f"{self.path}: disk full; the reserve is used, make room now"),
-            )
+            # No failure: the rows that did not fit are now written.
+            self._on_room_ran_out(f"{self.path}: disk full; the reserve is used, make room now")
         return was_there
 
     def _close(self) -> None:

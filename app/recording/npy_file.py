@@ -5,6 +5,7 @@ patched after, and only to rows that are safe on the disk, for a disk may write 
 then reads a file cut off anywhere. (Format: NumPy Enhancement Proposal 1.)
 """
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -45,15 +46,23 @@ class NpyFile:
             After cutting the file back to whole rows, which are counted in `n_rows`.
         """
         data = np.asarray(rows, self.dtype).tobytes()
-        n_taken = self.file.append(data)
+        try:
+            n_taken = self.file.append(data)
+        except OSError:
+            with suppress(OSError):
+                self._cut()
+            raise
         self.n_rows += n_taken // self.dtype.itemsize
         if n_taken < len(data):
-            self.file.truncate(HEADER_BYTES + self.n_rows * self.dtype.itemsize)
+            self._cut()
             raise short_write(self.file.path, n_taken, len(data))
 
+    def _cut(self) -> None:
+        self.file.truncate(HEADER_BYTES + self.n_rows * self.dtype.itemsize)
+
     def patch_header(self, n_rows: int) -> None:
-        """Let the header count `n_rows`: while writing, rows that are safe on the disk."""
-        if n_rows != self._n_rows_in_header:
+        """Let the header count `n_rows`, never fewer: while writing, rows safe on the disk."""
+        if n_rows > self._n_rows_in_header:
             self.file.write_at(npy_header(self._descr, n_rows), 0)
             self._n_rows_in_header = n_rows
 

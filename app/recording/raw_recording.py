@@ -220,7 +220,12 @@ class RawRecording:
     def _append_frames(self, blocks: Sequence[SampleBlock]) -> None:
         pieces = [_frames(block).data.cast("B") for block in blocks if len(block.samples)]
         n_given = sum(map(len, pieces))
-        n_taken = self._dat.append_all(pieces)
+        try:
+            n_taken = self._dat.append_all(pieces)
+        except OSError:
+            with suppress(OSError):
+                self._dat.truncate(self.n_samples * self.layout.bytes_per_frame)
+            raise
         self.n_samples += n_taken // self.layout.bytes_per_frame
         if n_taken < n_given:
             self._dat.truncate(self.n_samples * self.layout.bytes_per_frame)

@@ -45,6 +45,8 @@ class RawTrack:
         self.n_bytes = 0
         self.n_recordings = 0
         self.n_samples_in_all = 0
+        self.is_incomplete = False
+        """A recording could not be closed in good order: only recovery can make it whole."""
         self.is_proven = False
         """The open recording has its name, and its first block was read back."""
 
@@ -101,6 +103,7 @@ class RawTrack:
         try:
             recording.close()
         except OSError as exc:
+            self.is_incomplete = True
             detail = f"{detail}; closing failed: {exc}"
             self._report(RecordingError(f"{recording.folder}: closing failed: {exc}"))
         self._tell(recording, event, detail, sample_index)

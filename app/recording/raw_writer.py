@@ -74,6 +74,7 @@ class RawWriter(Worker):
         self._failure = ""
         self._layout: StreamLayout | None = None
         self._is_to_be_lit = False
+        self._must_give_room = ""
         self._sync = PeriodicSync(f"{name} sync", self._track.sync, sync_period_s, on_failure)
         self._n_samples_lost = 0
 
@@ -104,6 +105,10 @@ class RawWriter(Worker):
         with self._door:
             self._accepts = False
 
+    def give_room(self, why: str) -> None:
+        """End the recording as on a full disk: what room is left is needed for something else."""
+        self._must_give_room = why
+
     def offer(self, block: SampleBlock) -> None:
         """Hand over a block, without waiting and without raising.
 
@@ -120,6 +125,11 @@ class RawWriter(Worker):
     def is_pressed(self) -> bool:
         """Say whether the ring is nearly full: whatever else costs time should be given up."""
         return self._ring.fill >= PRESSED_AT
+
+    @property
+    def is_incomplete(self) -> bool:
+        """Say whether a recording could not be closed in good order, and needs recovery."""
+        return self._track.is_incomplete
 
     def status(self) -> RawStatus:
         """Return a snapshot."""
@@ -174,6 +184,7 @@ class RawWriter(Worker):
             self._is_to_be_lit = False
             self._state = RawState.RECORDING
         self._end_if_damaged()
+        self._end_if_room_is_needed()
         self._patch_if_due()
         if not accepted and not items:
             self._end_if_stopped()
@@ -258,6 +269,11 @@ class RawWriter(Worker):
                 "going on in a new folder; check the disk"
             )
         )
+
+    def _end_if_room_is_needed(self) -> None:
+        why, self._must_give_room = self._must_give_room, ""
+        if why and self._state in (RawState.STARTING, RawState.RECORDING):
+            self._end_by_fault("disk full", why)
 
     def _give_up(self, exc: OSError) -> None:
         if exc.errno in _DISK_FULL:

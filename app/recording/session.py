@@ -169,8 +169,10 @@ class Session:
         log.error("%s: the reserve was given up", self.folder)
         return True
 
-    def close(self, anchor: tuple[int, int, int]) -> None:
+    def close(self, anchor: tuple[int, int, int], *, is_whole: bool = True) -> None:
         """Mark the session as closed; after the event log and the raw writer have ended.
+
+        One that is not whole stays as a crash would leave it: the next start recovers it.
 
         Raises
         ------
@@ -179,6 +181,10 @@ class Session:
         """
         with self._lock:
             if self.info.state == "closed":
+                return
+            if not is_whole:
+                log.error("%s: not whole; left for recovery at the next start", self.folder)
+                self._session_lock.release()
                 return
             closed = msgspec.structs.replace(
                 self.info, state="closed", anchors=(*self.info.anchors, ClockAnchor(*anchor))
