@@ -1,11 +1,9 @@
 """One site with a simulated amplifier at its full rate, its engine a process. No tests in here."""
 
-import json
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import chain_rig as rig
 import msgspec
@@ -47,7 +45,7 @@ def running(path: Path, engine: Sequence[str]) -> Iterator[RunningSite]:
         folder.write_json(folder.addresses, mocks.addresses)
         with (path.parent / "engine.log").open("ab") as log:
             process = subprocess.Popen([*engine, str(path), "--mock"], stderr=log)
-        running = RunningSite(site.site, path, process, folder.console_socket)
+        running = RunningSite(site.site, path, process, folder)
         try:
             ready(running)
             arm(running)
@@ -77,10 +75,3 @@ def arm(site: RunningSite) -> None:
     words = {"who": who, "reason": "test", "seconds": 600.0, "is_unattended": True}
     site.call("arm", code=code, **words)
     assert site.call("status")["gate"]["state"] == "armed"
-
-
-def engine_pid(site: RunningSite) -> int:
-    folder = RunFolder(site.site_file, load_site(site.site_file))
-    rig.until(folder.engine.exists, "engine says who it is")
-    content: dict[str, Any] = json.loads(folder.engine.read_text())
-    return int(content["pid"])

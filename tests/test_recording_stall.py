@@ -32,7 +32,7 @@ def test_a_disk_that_stalls_for_2_s_costs_no_sample_no_picture_and_no_event(
             return site.call("status")["recording"]
 
         until(lambda: recording()["state"] == "recording", "recording light")
-        console = attached(site.socket)
+        console = attached(site.folder.console_socket)
         console.send("subscribe")
         shown: list[int] = []
 
@@ -41,7 +41,8 @@ def test_a_disk_that_stalls_for_2_s_costs_no_sample_no_picture_and_no_event(
             return shown[-1] if shown else 0
 
         until(lambda: shown_until() > 0, "pictures come")
-        pid = mea_site.engine_pid(site)
+        until(site.folder.engine.exists, "engine says who it is")
+        pid = site.engine_pid
         os.kill(pid, signal.SIGUSR1)
         first_shown = shown_until()
         site.call("note", who="operator at padova", text="while the disk stood still")
