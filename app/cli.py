@@ -183,9 +183,16 @@ def _add_demo(commands: _Family) -> None:
     demo.add_argument("--seed", type=int, default=1)
     demo.add_argument(
         "--smu",
-        choices=("arc-one", "keithley-2600", "keysight-b2900"),
+        choices=(
+            "arc-one",
+            "keithley-2600",
+            "keithley-2600-switch",
+            "keysight-b2900",
+            "keithley-2450",
+            "keithley-2400",
+        ),
         default="arc-one",
-        help="what holds the memristors (default arc-one)",
+        help="what holds the memristors (default arc-one); two say that they cannot",
     )
     demo.add_argument("--gui", action="store_true", help="show all three sites in a window")
     demo.add_argument("--no-progress", action="store_true")

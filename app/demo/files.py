@@ -1,6 +1,5 @@
 """The files of the demonstration: what it was asked for, turned into three sites and their keys."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,24 +9,16 @@ import msgspec
 from app.bridge import keys
 from app.config.experiment import Experiment
 from app.config.load import ConfigError, as_toml, load_experiment, load_site
-from app.config.overrides import LimitOverride, OverrideFile, read_overrides
+from app.config.overrides import OverrideFile, read_overrides
 from app.config.site import (
-    Keithley2600Smu,
-    KeysightB2900Smu,
     PlaybackAmplifier,
     Site,
     Smu,
 )
+from app.demo.units import ARC_ONE, bench_units, moved_to_units, refuse_short_pulses
 from drivers.errors import InstrumentError
 
 CHAIN = Path(__file__).parent / "chain2020"
-BENCH_UNITS: dict[str, type[Keithley2600Smu | KeysightB2900Smu]] = {
-    "keithley-2600": Keithley2600Smu,
-    "keysight-b2900": KeysightB2900Smu,
-}
-"""Those that make the experiment's pulses of 100 us."""
-COMPLIANCE_A = 1e-3
-"""1.5 V at 4 kOhm, and half as much again."""
 HUB = "southampton"
 SITES = (HUB, "padova", "zurich")
 """The hub first: the others dial it."""
@@ -43,8 +34,8 @@ class DemoSettings:
     recording: Path | None = None
     shows_progress: bool = True
     prints_json: bool = False
-    smu: str = "arc-one"
-    """What holds the memristors: the array of an ArC ONE, or a bench unit for each of them."""
+    smu: str = ARC_ONE
+    """What holds the memristors: an ArC ONE, or what `app.demo.units.KINDS` has."""
     shows_window: bool = False
     """Open the operator's window, and go on until it is closed."""
 
@@ -55,9 +46,11 @@ def prepare_files(settings: DemoSettings) -> tuple[Experiment, dict[str, Path]]:
     Raises
     ------
     ConfigError
-        The recording is not there, or none that can be played.
+        The recording is not there, or none that can be played; the source-measure unit cannot make
+        the experiment's pulses.
     """
     experiment = load_experiment(CHAIN / "experiment.toml")
+    refuse_short_pulses(settings.smu, experiment)
     experiment = _with_durations(experiment, settings)
     site_files: dict[str, Path] = {}
     for index, name in enumerate(SITES):
@@ -115,31 +108,9 @@ def _demo_site(site: Site, settings: DemoSettings, index: int) -> Site:
     )
 
 
-def unit_of(device: str) -> str:
-    """Return the name of the bench unit that holds one device."""
-    return f"smu-{device}"
-
-
 def _smus(site: Site, settings: DemoSettings) -> tuple[Smu, ...]:
-    """Return the site's source-measure units, or one of the wanted kind for each device."""
-    if settings.smu == "arc-one":
-        return site.smus
-    made: list[Smu] = []
-    for board in site.smus:
-        first_ohm = dict(pair.split("=") for pair in str(board.mock["initial"]).split())
-        for device in board.devices:
-            ohm = float(first_ohm[f"{device.wordline},{device.bitline}"])
-            made.append(
-                BENCH_UNITS[settings.smu](
-                    name=unit_of(device.name),
-                    resource="TCPIP::127.0.0.1::5025::SOCKET",
-                    read_voltage_v=board.read_voltage_v,
-                    compliance_a=COMPLIANCE_A,
-                    devices=(msgspec.structs.replace(device, wordline=1, bitline=1),),
-                    mock={"preset": board.mock["preset"], "ohm": ohm},
-                )
-            )
-    return tuple(made)
+    """Return the site's source-measure units, or those of the wanted kind."""
+    return site.smus if settings.smu == ARC_ONE else bench_units(settings.smu, site.smus)
 
 
 def _playback(site: Site, recording: Path) -> PlaybackAmplifier:
@@ -169,29 +140,9 @@ def _write_overrides(template: Path, folder: Path, site: Site) -> None:
     file, _ = read_overrides(template, site)
     limited = {a.name for a in site.amplifiers if not isinstance(a, PlaybackAmplifier)}
     limited |= {smu.name for smu in site.smus} | {chip.name for chip in site.chips}
-    entries = _moved_to_units(file.overrides, limited)
+    entries = moved_to_units(file.overrides, limited)
     kept = tuple(entry for entry in entries if entry.instrument in limited)
     _write_toml(folder / site.limits_override, msgspec.structs.replace(file, overrides=kept))
-
-
-def _moved_to_units(
-    entries: Sequence[LimitOverride], instruments: set[str]
-) -> Iterator[LimitOverride]:
-    """Return each entry, that of a device where the device is now; its unit has a compliance."""
-    for entry in entries:
-        unit = unit_of(entry.device or "")
-        if unit not in instruments:
-            yield entry
-            continue
-        yield msgspec.structs.replace(entry, instrument=unit)
-        if entry.limit == "max_read_v":
-            yield msgspec.structs.replace(
-                entry,
-                instrument=unit,
-                limit="max_compliance_a",
-                value=COMPLIANCE_A,
-                reason="1.5 V at 4 kOhm, and half as much again",
-            )
 
 
 def _write_toml(path: Path, content: Site | Experiment | OverrideFile) -> None:
