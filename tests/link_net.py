@@ -89,14 +89,14 @@ class Site:
         """Send a few spikes and, after them, a batch of PSPs."""
         rng, now_ns = self.net.rng, self.clock()
         records = np.zeros(rng.randint(0, 3), SPIKE_RECORD)
-        self.link.queue_spikes(SpikeBatch(0, records, now_ns, now_ns), now_ns)
+        self.link.outbound.queue_spikes(SpikeBatch(0, records, now_ns, now_ns), now_ns)
         psps = np.zeros(PSPS_PER_BATCH, PSP_RECORD)
         waited_ns = rng.randint(0, rng.choice((20 * MS, DEADLINE_NS)))
         psps["pre_time_ns"] = self.net.now_ns - waited_ns  # the true time, for the check
         psps["age_bound_us"] = -(-waited_ns // 1000)
         made_ns = now_ns - rng.choice((0, 0, rng.randint(0, 20 * MS)))
         psps["pre_time_ns"] -= now_ns - made_ns
-        self.link.queue_psps(psps, now_ns, made_ns)
+        self.link.outbound.queue_psps(psps, made_ns, now_ns)
         self.sent[self.session] = self.link.counts.n_frames_sent
 
     def take(self, events: list[LinkEvent]) -> None:
@@ -183,8 +183,8 @@ class Net:
     def flush(self) -> None:
         """Put on the wire what the links have."""
         for index, site in enumerate(self.sites):
-            while self.is_connected and site.link.has_next():
-                data = site.link.next_bytes(site.clock())
+            while self.is_connected and site.link.outbound.has_next():
+                data = site.link.outbound.next_bytes(site.clock())
                 delay_ns = self.one_way_ns + self.rng.randint(0, 1 + self.one_way_ns // 4)
                 arrival = max(self._last_arrival[index], self.now_ns + delay_ns)
                 arrival = max(arrival, self.stalled_until_ns)

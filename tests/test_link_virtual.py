@@ -40,7 +40,7 @@ def sender(wire: Wire, every_ns: int = 10 * MS, until_ns: int = 10**18):
 
     def at(now_ns: int) -> None:
         if now_ns % every_ns == 0 and now_ns < until_ns:
-            wire.ends[0].link.queue_spikes(batch([(now_ns, 1)], now_ns), now_ns)
+            wire.ends[0].link.outbound.queue_spikes(batch([(now_ns, 1)], now_ns), now_ns)
 
     return at
 
@@ -83,7 +83,7 @@ def test_cut_at_every_byte_of_what_is_under_way() -> None:
         run(wire, 0, S)
         for k in range(3):
             now = S + k * MS
-            wire.ends[0].link.queue_spikes(batch([(now, 1)], now), now)
+            wire.ends[0].link.outbound.queue_spikes(batch([(now, 1)], now), now)
             wire.step(now)
         wire.cut(S + 3 * MS, keep_bytes=kept)
         run(wire, S + 4 * MS, 2 * S)
@@ -95,7 +95,7 @@ def test_what_is_sent_again_or_late_says_so() -> None:
     wire.ends[1].records_at_once = False
     run(wire, 0, 2 * S, sender(wire, 100 * MS, S))
     wire.cut(2 * S)
-    wire.ends[0].link.queue_spikes(batch([(2 * S, 1)], 2 * S), 2 * S)
+    wire.ends[0].link.outbound.queue_spikes(batch([(2 * S, 1)], 2 * S), 2 * S)
     run(wire, 2 * S, 4 * S)
     arrived = [e for e in wire.ends[1].events if isinstance(e, SpikesReceived)]
     assert [e.is_resend for e in arrived] == [False] * 11, "each the first time it came"
@@ -196,7 +196,7 @@ def test_memory_of_an_absent_peer_is_bounded() -> None:
     wire = pair(settings=LinkSettings(ring_bytes=20_000))
     wire.is_dead = True
     for now_ns in range(0, 20 * S, 10 * MS):
-        wire.ends[0].link.queue_spikes(batch([(now_ns, 1)], now_ns), now_ns)
+        wire.ends[0].link.outbound.queue_spikes(batch([(now_ns, 1)], now_ns), now_ns)
     assert wire.ends[0].link.counts.n_unacknowledged <= 20_000 // 32
 
 
@@ -206,7 +206,7 @@ def test_age_bound_is_never_below_the_true_age(delay_ms: int) -> None:
 
     def at(now_ns: int) -> None:
         if now_ns > S and now_ns % (30 * MS) == 0:
-            wire.ends[0].link.queue_spikes(batch([(now_ns, 1)], now_ns), now_ns)
+            wire.ends[0].link.outbound.queue_spikes(batch([(now_ns, 1)], now_ns), now_ns)
 
     run(wire, 0, 4 * S, at)
     arrived = [e for e in wire.ends[1].events if isinstance(e, SpikesReceived)]
@@ -225,7 +225,7 @@ def test_waiting_inside_the_engine_counts_by_the_echo_or_in_the_record() -> None
     heard_ns = link._freshness.peer_nonce_received_ns
     before, after = batch([(S, 1)], heard_ns - 30 * MS), batch([(S, 1)], heard_ns)
     for made in (before, after):
-        link.queue_spikes(made, S)
+        link.outbound.queue_spikes(made, S)
     run(wire, S, S + 10 * MS)
     first, second = [e for e in wire.ends[1].events if isinstance(e, SpikesReceived)]
     assert int(first.batch.records["age_bound_us"][0]) == (S - heard_ns + 30 * MS) // 1000
@@ -337,7 +337,7 @@ def test_batches_beyond_a_frame_are_cut_and_arrive_whole() -> None:
     wire = pair()
     run(wire, 0, S)
     events = [(S + k, 1) for k in range(3000)]
-    wire.ends[0].link.queue_spikes(batch(events, S), S)
+    wire.ends[0].link.outbound.queue_spikes(batch(events, S), S)
     run(wire, S, S + 100 * MS)
     assert received(wire.ends[1]) == [t for t, _ in events]
     assert len(spikes(events)) == 3000

@@ -108,7 +108,7 @@ class Hub:
                 is_alive = not wire.is_dead
                 if is_alive and now_ns and now_ns % BATCH_NS == 0:
                     fired = [e for e in streams[site] if now_ns - BATCH_NS <= e[0] < now_ns]
-                    wire.ends[0].link.queue_spikes(batch(fired, now_ns), now_ns)
+                    wire.ends[0].link.outbound.queue_spikes(batch(fired, now_ns), now_ns)
                 wire.step(now_ns)
                 self._hear(site, now_ns)
             for output in self.network.tick(now_ns):

@@ -33,6 +33,8 @@ MAX_TIME_NS = 2**62
 """146 years: whatever is added to such a time still fits the 64 bits in which it is recorded."""
 _SPIKE = struct.Struct("<qqIfIBBH")
 """One spike record, field by field as in `SPIKE_RECORD`."""
+_PSP = struct.Struct("<qQIIfIHBBI")
+"""One PSP record, field by field as in `PSP_RECORD`."""
 _NEWEST_KIND = max(int(kind) for kind in EventKind)
 _PROVENANCE_BITS = 3
 _N_PROVENANCES = len(Provenance)
@@ -143,16 +145,17 @@ def decode_gap(body: bytes) -> tuple[int, int]:
 
 def encode_spikes(stream: int, records: SpikeRecords, complete_until_ns: int) -> bytes:
     """Return the body of SPIKES. Raises ValueError for more than `MAX_RECORDS`."""
-    return _encode_batch(stream, _as(SPIKE_RECORD, records), complete_until_ns)
+    return _encode_batch(stream, records, SPIKE_RECORD, complete_until_ns)
 
 
 def decode_spikes(body: bytes) -> tuple[int, SpikeRecords, int]:
     """Return (stream, records, complete_until_ns); the records are read-only. Raises FrameError."""
-    stream, records, complete_ns = _decode_batch(body, SPIKE_RECORD, "SPIKES")
-    if len(records) <= FEW_RECORDS:
-        for time_ns, _, _, amplitude_uv, _, kind, _, _ in _SPIKE.iter_unpack(body[BATCH.size :]):
-            is_timely = -MAX_TIME_NS <= time_ns <= MAX_TIME_NS
-            _judge_spikes(is_timely, kind, math.isinf(amplitude_uv))
+    stream, count, complete_ns = _decode_batch(body, _SPIKE.size, "SPIKES")
+    records = np.frombuffer(body, SPIKE_RECORD, count, BATCH.size)
+    if count <= FEW_RECORDS:
+        for at in range(BATCH.size, len(body), _SPIKE.size):
+            time_ns, _, _, amplitude_uv, _, kind, _, _ = _SPIKE.unpack_from(body, at)
+            _judge_spikes(-MAX_TIME_NS <= time_ns <= MAX_TIME_NS, kind, math.isinf(amplitude_uv))
     else:
         is_infinite = bool(np.isinf(records["amplitude_uv"]).any())
         _judge_spikes(_are_timely(records["time_ns"]), int(records["kind"].max()), is_infinite)
@@ -170,48 +173,66 @@ def _judge_spikes(are_timely: bool, newest_kind: int, is_infinite: bool) -> None
 
 def encode_psps(stream: int, records: PspRecords, complete_until_ns: int) -> bytes:
     """Return the body of PSPS. Raises ValueError for more than `MAX_RECORDS`."""
-    return _encode_batch(stream, _as(PSP_RECORD, records), complete_until_ns)
+    return _encode_batch(stream, records, PSP_RECORD, complete_until_ns)
 
 
 def decode_psps(body: bytes) -> tuple[int, PspRecords, int]:
     """Return (stream, records, complete_until_ns); the records are read-only. Raises FrameError."""
-    stream, records, complete_ns = _decode_batch(body, PSP_RECORD, "PSPS")
-    if not _are_timely(records["pre_time_ns"]):
-        raise FrameError(f"PSPS: a time beyond {MAX_TIME_NS} ns")
-    weight = records["weight"]
-    if not bool(((weight >= 0) & (weight <= 1)).all()):
-        raise FrameError("PSPS: weight outside 0 to 1")
-    if len(records) and int(records["kind"].max()) > _NEWEST_KIND:
-        raise FrameError("PSPS: unknown kind of event")
-    if bool(((records["flags"] & _PROVENANCE_BITS) >= _N_PROVENANCES).any()):
-        raise FrameError("PSPS: unknown provenance in the flags")
+    stream, count, complete_ns = _decode_batch(body, _PSP.size, "PSPS")
+    records = np.frombuffer(body, PSP_RECORD, count, BATCH.size)
+    if count <= FEW_RECORDS:
+        for at in range(BATCH.size, len(body), _PSP.size):
+            pre_time_ns, _, _, _, weight, _, _, kind, flags, _ = _PSP.unpack_from(body, at)
+            is_timely = -MAX_TIME_NS <= pre_time_ns <= MAX_TIME_NS
+            _judge_psps(is_timely, 0 <= weight <= 1, kind, flags & _PROVENANCE_BITS)
+    else:
+        weight = records["weight"]
+        _judge_psps(
+            _are_timely(records["pre_time_ns"]),
+            bool(((weight >= 0) & (weight <= 1)).all()),
+            int(records["kind"].max()),
+            int((records["flags"] & _PROVENANCE_BITS).max()),
+        )
     return stream, records, complete_ns
 
 
-def _as(dtype: "np.dtype[np.void]", records: SpikeRecords) -> SpikeRecords:
+def _judge_psps(
+    are_timely: bool, are_weights: bool, newest_kind: int, last_provenance: int
+) -> None:
+    if not are_timely:
+        raise FrameError(f"PSPS: a time beyond {MAX_TIME_NS} ns")
+    if not are_weights:
+        raise FrameError("PSPS: weight outside 0 to 1")
+    if newest_kind > _NEWEST_KIND:
+        raise FrameError("PSPS: unknown kind of event")
+    if last_provenance >= _N_PROVENANCES:
+        raise FrameError("PSPS: unknown provenance in the flags")
+
+
+def _encode_batch(
+    stream: int, records: SpikeRecords, dtype: "np.dtype[np.void]", complete_until_ns: int
+) -> bytes:
+    n = len(records)
+    if n > MAX_RECORDS:
+        raise ValueError(f"{n} records in a frame, at most {MAX_RECORDS}")
     # To compare two structured types field by field takes longer than to encode a spike.
-    return records if records.dtype is dtype else records.astype(dtype, copy=False)
+    if records.dtype is not dtype:
+        records = records.astype(dtype, copy=False)
+    return BATCH.pack(stream, n, 0, complete_until_ns) + records.tobytes()
 
 
-def _encode_batch(stream: int, records: SpikeRecords, complete_until_ns: int) -> bytes:
-    if len(records) > MAX_RECORDS:
-        raise ValueError(f"{len(records)} records in a frame, at most {MAX_RECORDS}")
-    return BATCH.pack(stream, len(records), 0, complete_until_ns) + records.tobytes()
-
-
-def _decode_batch(
-    body: bytes, dtype: "np.dtype[np.void]", what: str
-) -> tuple[int, SpikeRecords, int]:
+def _decode_batch(body: bytes, record_bytes: int, what: str) -> tuple[int, int, int]:
+    """Return (stream, count, complete_until_ns) of a body that is as long as it says."""
     if len(body) < BATCH.size:
         raise FrameError(f"{what}: {len(body)} bytes are no batch")
     stream, count, _, complete_until_ns = BATCH.unpack_from(body)
     if count > MAX_RECORDS:
         raise FrameError(f"{what}: {count} records, at most {MAX_RECORDS}")
-    if len(body) != BATCH.size + count * dtype.itemsize:
+    if len(body) != BATCH.size + count * record_bytes:
         raise FrameError(f"{what}: {count} records in {len(body)} bytes do not fit")
     if not (-MAX_TIME_NS <= complete_until_ns <= MAX_TIME_NS):
         raise FrameError(f"{what}: complete until {complete_until_ns} ns, at most {MAX_TIME_NS}")
-    return stream, np.frombuffer(body, dtype, count, BATCH.size), complete_until_ns
+    return stream, count, complete_until_ns
 
 
 def _are_timely(time_ns: npt.NDArray[np.int64]) -> bool:

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from app.bridge.connection import ClosedError, Connection
 from app.bridge.events import LinkEvent, LinkState
@@ -86,14 +87,14 @@ class Bridge(Worker):
 
     def send_spikes(self, site: str, batch: SpikeBatch) -> None:
         """Send a batch to a site, now or when it is there again."""
-        self._send(site, partial(self._links[site].queue_spikes, batch))
+        self._send(site, self._links[site].outbound.queue_spikes, batch)
 
     def send_psps(self, site: str, records: PspRecords, made_ns: int) -> None:
         """Send PSPs to a site, now or when it is there again (then they stimulate nothing).
 
         `made_ns` is the time to which their age bounds refer.
         """
-        self._send(site, partial(self._links[site].queue_psps, records, made_ns=made_ns))
+        self._send(site, self._links[site].outbound.queue_psps, records, made_ns)
 
     def recorded(self, site: str, session: str, seq: int) -> None:
         """Note that a peer's frames up to `seq` are in our event log; the next ACK says so."""
@@ -125,26 +126,28 @@ class Bridge(Worker):
         except (BlockingIOError, OSError):
             return  # full: a wake-up is under way already; closed: the bridge has ended
 
-    def _send(self, site: str, queue: Order) -> None:
+    def _send(self, site: str, queue: Callable[..., None], *what: Any) -> None:
         """Put something into a peer's outbox and write it, on this thread if the turn is free."""
         if threading.get_ident() == self._own_thread:  # an answer to what has just come
-            is_done = self._queue_and_write(site, queue)
+            is_done = self._queue_and_write(site, queue, what)
         elif self._turn.acquire(blocking=False):
             try:
-                is_done = self._queue_and_write(site, queue)
+                is_done = self._queue_and_write(site, queue, what)
             finally:
                 self._turn.release()
         else:
             is_done = False
         if not is_done:
-            self.order(queue)
+            self.order(partial(queue, *what))
 
-    def _queue_and_write(self, site: str, queue: Order) -> bool:
+    def _queue_and_write(
+        self, site: str, queue: Callable[..., None], what: tuple[Any, ...]
+    ) -> bool:
         """Put something into an outbox and write it; not if orders wait, which came before it."""
         if self._orders:
             return False
         now_ns = self._clock_ns()
-        queue(now_ns)
+        queue(*what, now_ns)
         self._write_at_once(site, now_ns)
         return True
 
@@ -233,7 +236,7 @@ class Bridge(Worker):
         """Write what the link has, for as long as the socket takes it."""
         connection = self._lines.lines[site].open_connection
         link = self._links[site]
-        if connection is not None and (connection.wants_write or link.has_next()):
+        if connection is not None and (connection.wants_write or link.outbound.has_next()):
             self._guarded(site, partial(self._write, link, connection, now_ns))
 
     def _write(self, link: Link, connection: Connection, now_ns: int) -> None:
@@ -264,12 +267,12 @@ class Bridge(Worker):
         link = self._links[site]
         now_ns = self._clock_ns()
 
-        def take() -> None:
+        try:
             for frame in connection.read_frames():
                 for event in link.on_frame(frame, now_ns):
                     self._on_event(event)
-
-        self._guarded(site, take)
+        except (FrameError, OSError, ClosedError) as exc:
+            self._broken(site, exc)
         if link.state is LinkState.UP:
             line.backoff_s = BACKOFF_S[0]
         if link.n_unrecorded > MAX_UNRECORDED and line.connection is connection:
@@ -289,11 +292,13 @@ class Bridge(Worker):
         """Do something with a peer; a fault on its connection closes that connection only."""
         try:
             act()
-        except FrameError as exc:
+        except (FrameError, OSError, ClosedError) as exc:
+            self._broken(site, exc)
+
+    def _broken(self, site: str, exc: Exception) -> None:
+        if isinstance(exc, FrameError):
             self._say_bye(site, str(exc))
-            self._lines.drop(site, str(exc))
-        except (OSError, ClosedError) as exc:
-            self._lines.drop(site, str(exc) or type(exc).__name__)
+        self._lines.drop(site, str(exc) or type(exc).__name__)
 
     def _failed_at_once(self, site: str, connection: Connection, reason: str, _now_ns: int) -> None:
         if self._lines.lines[site].connection is connection:
@@ -316,8 +321,8 @@ def _write_all(link: Link, connection: Connection, now_ns: int) -> None:
     """Write what the link has until the socket takes no more; then `wants_write` says so."""
     if connection.wants_write and not connection.write():
         return
-    while data := link.next_chunk(now_ns, TLS_RECORD_BYTES):
-        if not connection.write(data):
+    while data := link.outbound.next_chunk(now_ns, TLS_RECORD_BYTES):
+        if not connection.write(data) or len(data) < TLS_RECORD_BYTES:
             return
 
 

@@ -141,7 +141,7 @@ class Connection:
         return raw
 
     def _decrypted(self, pipe: TlsPipe) -> list[Frame]:
-        frames: list[Frame] = []
+        plain: list[bytes] = []
         # To ask for no more than there can be spares a large buffer for every small record.
         while n_bytes := pipe.incoming.pending or pipe.tls.pending():
             try:
@@ -150,8 +150,8 @@ class Connection:
                 break  # the rest of a record is still under way
             if not data:
                 raise ClosedError("closed by the peer")
-            frames += self._decoder.feed(data)
-        return frames
+            plain.append(data)
+        return self._decoder.feed(b"".join(plain))
 
     def _transmit(self) -> bool:
         unsent = self._unsent

@@ -3,7 +3,6 @@
 import errno
 import logging
 import random
-import selectors
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from app.bridge import sockets
 from app.bridge.connection import ClosedError, Connection, Stage
 from app.bridge.door import Door
 from app.bridge.peers import PeerAddress
+from app.bridge.readiness import Readiness
 from app.bridge.tls import StrangerError, TlsIdentity
 from app.core.clock import ClockNs
 
@@ -25,6 +25,10 @@ PIN_INTERVAL_NS = 1_000_000_000
 BACKOFF_S = (0.2, 1.5)
 """First and longest wait before dialling again."""
 NAME_SERVICE_LIMIT_NS = 3600 * 10**9
+
+
+Ready = Connection | Callable[[], None]
+"""What is watched: a connection, or something to be done when there is something to read."""
 
 
 class LineUser(Protocol):
@@ -49,15 +53,11 @@ class Line:
 
     address: PeerAddress
     connection: Connection | None = None
+    open_connection: Connection | None = None
+    """The connection if frames may cross it."""
     next_dial_ns: int = 0
     backoff_s: float = BACKOFF_S[0]
     is_revoked: bool = False
-
-    @property
-    def open_connection(self) -> Connection | None:
-        """Get the connection if frames may cross it."""
-        connection = self.connection
-        return connection if connection is not None and connection.stage is Stage.OPEN else None
 
     def must_be_dialled(self, now_ns: int) -> bool:
         """Say whether it is time to dial."""
@@ -91,7 +91,7 @@ class Lines:
         self._user = user
         self._clock_ns = clock_ns
         self._random = random.Random()
-        self._selector = selectors.DefaultSelector()
+        self._readiness: Readiness[Ready] = Readiness()
         self._door = Door()
         self._site_of: dict[Connection, str] = {}
         self._listener = None if listen is None else sockets.listen(listen)
@@ -106,18 +106,17 @@ class Lines:
 
     def open(self, wake: socket.socket) -> None:
         """Begin to watch; bytes on `wake` only end a wait."""
-        self._selector.register(wake, selectors.EVENT_READ, partial(_drain, wake))
+        self._readiness.watch(wake, partial(_drain, wake), reads=True, writes=False)
         if self._listener is not None:
-            self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
+            self._readiness.watch(self._listener, self._accept, reads=True, writes=False)
 
-    def wait(self, timeout_s: float) -> list[tuple[selectors.SelectorKey, int]]:
+    def wait(self, timeout_s: float) -> list[tuple[Ready, bool]]:
         """Return what is ready, to be served; the only call that waits."""
-        return self._selector.select(timeout_s)
+        return self._readiness.wait(timeout_s)
 
-    def serve(self, ready: list[tuple[selectors.SelectorKey, int]]) -> None:
+    def serve(self, ready: list[tuple[Ready, bool]]) -> None:
         """Do for everybody who is ready what is due."""
-        for key, events in ready:
-            connection = key.data
+        for connection, is_readable in ready:
             if not isinstance(connection, Connection):
                 connection()
                 continue
@@ -126,7 +125,7 @@ class Lines:
                 self._greet(connection)
             elif connection.stage is not Stage.OPEN:
                 self._advance(site, connection)
-            elif events & selectors.EVENT_READ:
+            elif is_readable:
                 self._user.readable(site)
 
     def tick(self, now_ns: int) -> None:
@@ -146,16 +145,12 @@ class Lines:
 
     def watch(self, connection: Connection) -> None:
         """Watch for bytes to read, and for room to write while something is left over."""
-        events = selectors.EVENT_READ if connection.wants_read else 0
-        if connection.wants_write:
-            events |= selectors.EVENT_WRITE
-        is_watched = connection.socket in self._selector.get_map()
-        if events and is_watched:
-            self._selector.modify(connection.socket, events, connection)
-        elif events:
-            self._selector.register(connection.socket, events, connection)
-        elif is_watched:
-            self._selector.unregister(connection.socket)
+        self._readiness.watch(
+            connection.socket,
+            connection,
+            reads=connection.wants_read,
+            writes=connection.wants_write,
+        )
 
     def read(self, connection: Connection, *, is_wanted: bool) -> None:
         """Say whether a connection is to be read at all."""
@@ -166,6 +161,7 @@ class Lines:
         """Close a peer's connection, if there is one."""
         line = self.lines[site]
         connection, line.connection = line.connection, None
+        line.open_connection = None
         if connection is not None:
             self._site_of.pop(connection, None)
             self._forget(connection)
@@ -177,7 +173,7 @@ class Lines:
             self._forget(connection)
         if self._listener is not None:
             self._listener.close()
-        self._selector.close()
+        self._readiness.close()
 
     # --- from outside ---------------------------------------------------------------------------
 
@@ -198,7 +194,7 @@ class Lines:
         loser = self._door.admit(connection, str(address[0]))
         if loser is not None:
             self._reject(loser, "made room for a newer connection")
-        self._selector.register(connection.socket, selectors.EVENT_READ, connection)
+        self._readiness.watch(connection.socket, connection, reads=True, writes=False)
 
     def _greet(self, connection: Connection) -> None:
         """Go on with a handshake from outside; who it is shows only at its end."""
@@ -263,7 +259,7 @@ class Lines:
         connection = Connection(sock, now_ns)
         self.lines[site].connection = connection
         self._site_of[connection] = site
-        self._selector.register(sock, selectors.EVENT_WRITE | selectors.EVENT_READ, connection)
+        self._readiness.watch(sock, connection, reads=True, writes=True)
 
     def _advance(self, site: str, connection: Connection) -> None:
         try:
@@ -284,7 +280,7 @@ class Lines:
 
     def _opened(self, site: str, connection: Connection) -> None:
         line = self.lines[site]
-        line.connection = connection
+        line.connection = line.open_connection = connection
         self._site_of[connection] = site
         self.watch(connection)
         self._user.opened(site)
@@ -301,10 +297,7 @@ class Lines:
             self.drop(site, f"{connection.stage.value} took too long")
 
     def _forget(self, connection: Connection) -> None:
-        try:
-            self._selector.unregister(connection.socket)
-        except (KeyError, ValueError):
-            log.debug("connection was not registered")
+        self._readiness.forget(connection.socket)
         connection.close()
 
 

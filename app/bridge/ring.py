@@ -1,25 +1,24 @@
 """Numbered frames that were not yet acknowledged: what can be sent again, and the outbox."""
 
 from collections import deque
-from dataclasses import dataclass
+
+import msgspec
 
 from app.bridge import bodies
-from app.core.frames import FrameFlag, FrameType, encode_parts
+from app.core.frames import HEADER, FrameFlag, FrameType, encode_parts, with_flags
 
 
-@dataclass(slots=True)
-class _Entry:
+class _Entry(msgspec.Struct, eq=False):
     seq: int
-    type: FrameType
-    body: bytes
-    echo: int
+    frame: bytes
+    """Its bytes as they are written the first time."""
     made_ns: int
     n_events: int
     was_written: bool = False
 
 
 class ResendRing:
-    """Frames of one direction, oldest first, with a cursor at the next one to be written.
+    """Frames of one direction, oldest first: those that were written, then those that wait.
 
     A slow or absent peer costs only this. What is older than `max_age_ns`, or beyond `max_bytes`,
     falls off unacknowledged and is declared to the peer as a gap in its place.
@@ -29,9 +28,9 @@ class ResendRing:
         self._max_age_ns = max_age_ns
         self._max_bytes = max_bytes
         self._late_after_ns = late_after_ns
-        self._entries: deque[_Entry] = deque()
+        self._written: deque[_Entry] = deque()
+        self._waiting: deque[_Entry] = deque()
         self._n_bytes = 0
-        self._cursor = 0
         self._next_seq = 1
         self._fallen: tuple[int, int] | None = None
         self.n_resent = 0
@@ -41,7 +40,7 @@ class ResendRing:
     @property
     def n_unacknowledged(self) -> int:
         """Get how many frames wait for the peer's ACK."""
-        return len(self._entries)
+        return len(self._written) + len(self._waiting)
 
     @property
     def last_seq(self) -> int:
@@ -50,55 +49,67 @@ class ResendRing:
 
     def add(self, kind: FrameType, body: bytes, echo: int, n_events: int, now_ns: int) -> None:
         """Give a body made now its number; `echo` is the newest nonce known at this moment."""
-        self._entries.append(_Entry(self._next_seq, kind, body, echo, now_ns, n_events))
-        self._next_seq += 1
+        seq = self._next_seq
+        frame = encode_parts(kind, body, FrameFlag.NONE, seq, echo)
+        self._waiting.append(_Entry(seq, frame, now_ns, n_events))
+        self._next_seq = seq + 1
         self._n_bytes += len(body)
-        self._trim(now_ns)
+        oldest = (self._written or self._waiting)[0]
+        if self._n_bytes > self._max_bytes or now_ns - oldest.made_ns > self._max_age_ns:
+            self._trim(now_ns)
 
     def acknowledge(self, seq: int) -> None:
         """Forget everything up to `seq`. Raises ValueError for a number never given."""
         if seq > self.last_seq:
             raise ValueError(f"ACK of {seq}, the newest frame is {self.last_seq}")
-        while self._entries and self._entries[0].seq <= seq:
-            self._drop_oldest()
+        for entries in (self._written, self._waiting):
+            while entries and entries[0].seq <= seq:
+                self._drop_oldest()
 
     def rewind(self, seq: int) -> None:
         """Begin anew after `seq`, for a peer that has everything up to there."""
         self.acknowledge(min(seq, self.last_seq))
-        self._cursor = 0
+        self._waiting.extendleft(reversed(self._written))
+        self._written.clear()
         # A GAP may have been lost with the last connection, so it is worked out anew.
-        oldest = self._entries[0].seq if self._entries else self._next_seq
+        oldest = self._waiting[0].seq if self._waiting else self._next_seq
         self._fallen = (seq + 1, oldest - 1) if seq + 1 < oldest else None
 
     def has_next(self) -> bool:
         """Say whether something waits to be written."""
-        return self._cursor < len(self._entries) or self._fallen is not None
+        return bool(self._waiting) or self._fallen is not None
 
     def next_bytes(self, now_ns: int) -> bytes:
-        """Return the next frame to write, marked RESEND if it was written before or is late."""
+        """Return the next frame to write, marked RESEND if it was written before or is late.
+
+        Empty: there is none.
+        """
         if self._fallen is not None:
             body = bodies.encode_gap(*self._fallen)
             self._fallen = None
             return encode_parts(FrameType.GAP, body)
-        entry = self._entries[self._cursor]
-        self._cursor += 1
-        is_resend = entry.was_written or now_ns - entry.made_ns > self._late_after_ns
+        if not self._waiting:
+            return b""
+        entry = self._waiting.popleft()
+        self._written.append(entry)
+        if not entry.was_written and now_ns - entry.made_ns <= self._late_after_ns:
+            entry.was_written = True
+            return entry.frame
         entry.was_written = True
-        self.n_resent += is_resend
-        flags = FrameFlag.RESEND if is_resend else FrameFlag.NONE
-        return encode_parts(entry.type, entry.body, flags, entry.seq, entry.echo)
+        self.n_resent += 1
+        return with_flags(entry.frame, FrameFlag.RESEND)
 
     def _trim(self, now_ns: int) -> None:
-        while self._entries and (
-            self._n_bytes > self._max_bytes or now_ns - self._entries[0].made_ns > self._max_age_ns
-        ):
-            oldest = self._entries[0]
-            first = oldest.seq if self._fallen is None else self._fallen[0]
-            self._fallen = (first, oldest.seq)
-            self.n_events_fallen += oldest.n_events
+        while entries := self._written or self._waiting:
+            entry = entries[0]
+            is_too_old = now_ns - entry.made_ns > self._max_age_ns
+            if not is_too_old and self._n_bytes <= self._max_bytes:
+                return
+            first = entry.seq if self._fallen is None else self._fallen[0]
+            self._fallen = (first, entry.seq)
+            self.n_events_fallen += entry.n_events
             self._drop_oldest()
 
     def _drop_oldest(self) -> None:
-        entry = self._entries.popleft()
-        self._n_bytes -= len(entry.body)
-        self._cursor = max(0, self._cursor - 1)
+        entry = (self._written or self._waiting).popleft()
+        self._n_bytes -= len(entry.frame) - HEADER.size

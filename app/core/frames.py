@@ -13,6 +13,8 @@ HEADER = struct.Struct("<IBBHIQQ")
 MAGIC = 0x4B425053
 """The bytes "SPBK"."""
 VERSION = 1
+_FLAGS_AT = 6
+"""Offset of the flags in a header."""
 MAX_BODY_BYTES = 65_536
 
 
@@ -77,6 +79,11 @@ def encode_parts(
     return HEADER.pack(MAGIC, VERSION, kind, flags, len(body), seq, echo) + body
 
 
+def with_flags(frame: bytes, flags: FrameFlag) -> bytes:
+    """Return an encoded frame with other flags."""
+    return frame[:_FLAGS_AT] + flags.to_bytes(2, "little") + frame[_FLAGS_AT + 2 :]
+
+
 class FrameDecoder:
     """Cuts a byte stream into frames. Holds at most one unfinished frame."""
 
@@ -106,12 +113,21 @@ class FrameDecoder:
         start, n_bytes = 0, len(data)
         try:
             while n_bytes - start >= HEADER.size:
-                frame_type, flags, length, seq, echo = _header(data, start)
+                magic, version, kind, flags, length, seq, echo = HEADER.unpack_from(data, start)
+                if (
+                    magic != MAGIC
+                    or version != VERSION
+                    or kind not in _TYPES
+                    or flags not in _FLAGS
+                    or length > MAX_BODY_BYTES
+                ):
+                    raise _fault(magic, version, kind, flags, length)
                 end = start + HEADER.size + length
                 if n_bytes < end:
                     self._wanted = end - start
                     break
-                frames.append(Frame(frame_type, data[start + HEADER.size : end], flags, seq, echo))
+                body = data[start + HEADER.size : end]
+                frames.append(Frame(_TYPES[kind], body, _FLAGS[flags], seq, echo))
                 start = end
         except FrameError:
             self._is_broken = True
@@ -122,16 +138,13 @@ class FrameDecoder:
         return frames
 
 
-def _header(data: bytes, start: int) -> tuple[FrameType, FrameFlag, int, int, int]:
-    magic, version, kind, flags, length, seq, echo = HEADER.unpack_from(data, start)
+def _fault(magic: int, version: int, kind: int, flags: int, length: int) -> FrameError:
     if magic != MAGIC:
-        raise FrameError(f"magic {magic:#010x}, expected {MAGIC:#010x}: not our protocol")
+        return FrameError(f"magic {magic:#010x}, expected {MAGIC:#010x}: not our protocol")
     if version != VERSION:
-        raise FrameError(f"frame version {version}, this program speaks {VERSION}")
+        return FrameError(f"frame version {version}, this program speaks {VERSION}")
     if kind not in _TYPES:
-        raise FrameError(f"unknown frame type {kind}")
+        return FrameError(f"unknown frame type {kind}")
     if flags not in _FLAGS:
-        raise FrameError(f"unknown flags {flags:#06x} on {_TYPES[kind].name}")
-    if length > MAX_BODY_BYTES:
-        raise FrameError(f"body of {length} bytes, at most {MAX_BODY_BYTES}")
-    return _TYPES[kind], _FLAGS[flags], length, seq, echo
+        return FrameError(f"unknown flags {flags:#06x} on {_TYPES[kind].name}")
+    return FrameError(f"body of {length} bytes, at most {MAX_BODY_BYTES}")
