@@ -140,6 +140,7 @@ class _Watch:
         if was_starting:
             self._systemd.ready()
             self._systemd.status(f"site {self._site.site} runs")
+            _say(f"site {self._site.site} runs, disarmed; Ctrl-C ends it in order")
         if ALIVE in said:
             self._systemd.alive()
 
@@ -167,6 +168,10 @@ class _Watch:
             log.error("safe-off did not end within %g s", SAFE_OFF_LIMIT_S)  # noqa: TRY400
             return ExitCode.UNSAFE
         return ExitCode.ENGINE_DIED if done.returncode == 0 else ExitCode.UNSAFE
+
+
+def _say(sentence: str) -> None:
+    print(f"spikebridge: {sentence}", file=sys.stderr)  # noqa: T201 - for whoever started it
 
 
 @contextmanager

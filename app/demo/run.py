@@ -58,6 +58,7 @@ def is_success(summary: Mapping[str, Any]) -> bool:
 
 def _run(settings: DemoSettings, progress: Progress) -> dict[str, Any]:
     experiment, site_files = prepare_files(settings)
+    progress.say("starting three engines; the first start here compiles, 10 s to some minutes")
     with ExitStack() as stack:
         running = stack.enter_context(chain_running(site_files))
         progress.say("three engines run, each with its instruments in processes of their own")
