@@ -59,3 +59,30 @@ def test_one_processor_is_left_to_everybody() -> None:
     assert own == os.SCHED_OTHER
     assert refused is not None
     assert "one processor" in refused
+
+
+LEAVE_IT = """
+import json, os, subprocess, sys, threading
+from app.core.real_time import leave_real_time, take_real_time
+refused = take_real_time()
+seen = []
+def leave():
+    leave_real_time()
+    ask = "import os; print(os.sched_getscheduler(0))"
+    seen.append(int(subprocess.run([sys.executable, "-c", ask], capture_output=True).stdout))
+thread = threading.Thread(target=leave)
+thread.start()
+thread.join()
+print(json.dumps([refused, os.sched_getscheduler(0), seen[0]]))
+"""
+
+
+def test_what_a_thread_starts_that_has_left_it_is_ordinary_and_the_others_keep_it() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LEAVE_IT], capture_output=True, text=True, check=True, timeout=30
+    )
+    refused, own, of_program = json.loads(done.stdout)
+    if refused is not None:
+        pytest.skip(f"real time may not be had here: {refused}")
+    assert own == os.SCHED_RR
+    assert of_program == os.SCHED_OTHER

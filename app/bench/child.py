@@ -5,6 +5,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 
+from app.core.real_time import leave_real_time
 from app.core.worker import OnFailure, Worker
 
 LOOK_S = 0.1
@@ -33,7 +34,8 @@ class Child(Worker):
         self._left_s = TIME_LIMIT_S
 
     def prepare(self) -> None:
-        """Start it."""
+        """Start it, as one of the host's ordinary programs: the engine may run in real time."""
+        leave_real_time()
         self._process = subprocess.Popen(
             self._command, stdin=subprocess.DEVNULL, stdout=self._said, stderr=subprocess.STDOUT
         )

@@ -26,3 +26,12 @@ def take_real_time() -> str | None:
     except OSError as exc:
         return f"{exc.strerror}: priority {PRIORITY} needs RLIMIT_RTPRIO"
     return None
+
+
+def leave_real_time() -> None:
+    """Run the calling thread, and programs that it starts, as the host's ordinary ones.
+
+    For work that may take its time: in real time it would keep a processor from everybody else.
+    """
+    if hasattr(os, "sched_setscheduler"):
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from app.core.alert import run_alert
 from app.core.inbox import Inbox, Overflow
+from app.core.real_time import leave_real_time
 from app.core.worker import OnFailure, Worker
 
 N_WAITING = 8
@@ -34,6 +35,10 @@ class Alerter(Worker):
         """Queue a call for help; nothing happens where no command is configured."""
         if self._command:
             self._inbox.put(sentence)
+
+    def prepare(self) -> None:
+        """See to it that the command does not inherit the engine's real time."""
+        leave_real_time()
 
     def step(self) -> None:
         """Make the calls that wait."""
