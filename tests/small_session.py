@@ -149,6 +149,8 @@ def rows(seconds: float) -> list[Entry]:
         WithheldPspRow(t + S // 5, 1, t, "late: up to 300 ms old, deadline 250 ms"),
         LinkRow(t, "zurich", "up", "hello"),
         LinkRow(t + S // 4, "zurich", "down", "silent for 2 s"),
+        LinkRow(t, "southampton", "up", "hello"),
+        ReceivedFrameRow(t + S // 10, "southampton", "bb", 3, 3, "PSPS", 2, 0),
         HoleRow(t + S // 4, 1, t, t + S // 4, "zurich: 3 frames lost"),
         ArmingRow(t, "armed", "operator at padova", "a test <of> the page"),
         ArmingRow(t + S // 2, "tripped", "engine", "emergency stop"),

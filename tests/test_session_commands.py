@@ -17,6 +17,7 @@ from app.engine.wiring import metadata_of
 from app.recording.errors import RecordingError
 from app.recording.event_log import EventLog
 from app.recording.session import DeviceInfo, Metadata
+from app.sessions.figures import Pictures
 from app.sessions.replay import replay
 
 
@@ -82,6 +83,19 @@ def test_the_report_is_one_page_that_needs_no_network(session: Path, tmp_path: P
     assert "µ-electrode" in page.text
     for name in ("rates", "raster", "resistances", "links", "refusals"):
         assert (tmp_path / f"r/{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_links_picture_has_spikes_by_latency_psps_by_age_and_losses(session: Path) -> None:
+    with recording.open(session) as opened:
+        picture = next(p for p in Pictures(opened).all() if p.name == "links")
+    psps, spikes = picture.figure.axes
+    assert psps.get_ylabel() == "PSPs from\nsouthampton (ms)"
+    assert spikes.get_ylabel() == "spikes from\nzurich (ms)"
+    legend = spikes.get_legend()
+    assert legend is not None
+    said = [text.get_text() for text in legend.get_texts()]
+    assert said[0] == "p50 0.99 ms, p99 1.09 ms, max 1.09 ms, n 20"
+    assert said[1] == "suspect or down (1)"
 
 
 def test_a_session_without_anything_still_has_a_page(tmp_path: Path) -> None:

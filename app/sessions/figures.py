@@ -16,8 +16,11 @@ MAX_DRAWN = 20_000
 N_BINS = 200
 SHADES = ("#eef3f8", "#fdebd8", "#e3f1e3", "#f4e8f2")
 LTP_COLOUR, LTD_COLOUR, REFUSED_COLOUR = "#c0392b", "#2471a3", "#b3b6b7"
-LINE_COLOUR = "#2c3e50"
-WIDTH_IN = 10.5
+LINE_COLOUR, GAP_COLOUR = "#2c3e50", "#e67e22"
+WIDTH_IN, LEFT_IN, RIGHT_IN, TOP_IN, BOTTOM_IN, BETWEEN_IN = 10.5, 1.5, 0.1, 0.25, 0.5, 0.15
+"""Margins are the same in every figure, so that one time stands at one place down the page."""
+LEAST_MS = 0.01
+MAX_LINES = 1000
 
 Times = npt.NDArray[np.float64]
 """Seconds since the session began, on its own clock."""
@@ -39,6 +42,16 @@ class Source:
 
     name: str
     times_s: Times
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """What came over one link: when, and how late in ms."""
+
+    site: str
+    what: str
+    times_s: Times
+    ms: Times
 
 
 class Pictures:
@@ -66,9 +79,9 @@ class Pictures:
         )
         if devices:
             yield self._resistances(devices)
-        latencies = self._latencies()
-        if latencies:
-            yield self._links(latencies)
+        arrivals = self._arrivals()
+        if arrivals:
+            yield self._links(arrivals)
         refusals = self._session.query(
             "SELECT time_ns, reason FROM audit WHERE verdict = 'refusal' ORDER BY rowid"
         )
@@ -172,13 +185,12 @@ class Pictures:
                 transform=ax.get_xaxis_transform(),
             )
 
-    def _latencies(self) -> dict[str, tuple[Times, Times]]:
-        """Return, by site, when spikes arrived and how long after they were fired, in ms."""
-        found: dict[str, tuple[Times, Times]] = {}
-        for (site,) in self._session.query(
-            "SELECT DISTINCT site FROM received_frames WHERE kind = 'SPIKES' AND n_records > 0"
-        ):
-            rows = self._session.query(
+    def _arrivals(self) -> list[Arrivals]:
+        """Return what came over each link: spikes with their latency, PSPs with their age."""
+        session = self._session
+        found = []
+        for (site,) in session.query("SELECT DISTINCT site FROM links ORDER BY site"):
+            rows = session.query(
                 "SELECT f.time_ns, s.time_ns FROM received_frames f JOIN spikes s "
                 "ON s.site = f.site AND s.origin_seq = f.seq AND s.origin_seq > 0 "
                 "WHERE f.site = ? AND f.kind = 'SPIKES' AND f.flags = 0",
@@ -186,35 +198,57 @@ class Pictures:
             )
             if rows:
                 pairs = np.array(rows, np.int64)
-                fired_ns = self._session.to_own_ns(site, pairs[:, 1])
-                found[site] = self._seconds(pairs[:, 0]), (pairs[:, 0] - fired_ns) / 1e6
+                ms = (pairs[:, 0] - session.to_own_ns(site, pairs[:, 1])) / 1e6
+                found.append(Arrivals(site, "spikes", self._seconds(pairs[:, 0]), ms))
+            rows = session.query(
+                "SELECT f.time_ns, p.age_bound_us FROM received_frames f JOIN psps p "
+                "ON p.site = f.site AND p.seq = f.seq AND p.direction = 'received' "
+                "WHERE f.site = ? AND f.kind = 'PSPS' AND f.flags = 0",
+                site,
+            )
+            if rows:
+                pairs = np.array(rows, np.int64)
+                times_s = self._seconds(pairs[:, 0])
+                found.append(Arrivals(site, "PSPs", times_s, pairs[:, 1] / 1e3))
         return found
 
-    def _links(self, latencies: dict[str, tuple[Times, Times]]) -> Picture:
-        figure, axes = self._axes(len(latencies), 2.0)
-        for ax, (site, (times_s, ms)) in zip(axes, latencies.items(), strict=True):
-            step = -(-len(times_s) // MAX_DRAWN)
-            p50, p99 = np.percentile(ms, [50, 99])
-            label = f"p50 {p50:.2f} ms, p99 {p99:.2f} ms, max {ms.max():.2f} ms, n {len(ms)}"
-            ax.plot(times_s[::step], ms[::step], ".", markersize=3, color=LINE_COLOUR, label=label)
-            self._mark_losses(ax, site)
-            ax.set_ylabel(f"from {site}\n(ms)")
+    def _links(self, arrivals: Sequence[Arrivals]) -> Picture:
+        figure, axes = self._axes(len(arrivals), 2.0)
+        for ax, came in zip(axes, arrivals, strict=True):
+            step = -(-len(came.ms) // MAX_DRAWN)
+            p50, p99 = np.percentile(came.ms, [50, 99])
+            label = (
+                f"p50 {p50:.2f} ms, p99 {p99:.2f} ms, max {came.ms.max():.2f} ms, n {len(came.ms)}"
+            )
+            drawn_ms = np.maximum(came.ms[::step], LEAST_MS)
+            ax.plot(
+                came.times_s[::step], drawn_ms, ".", markersize=3, color=LINE_COLOUR, label=label
+            )
+            ax.set_yscale("log")
+            self._mark_losses(ax, came.site)
+            ax.set_ylabel(f"{came.what} from\n{came.site} (ms)")
             ax.legend(loc="upper left", fontsize=8)
         text = (
-            "From the firing of a spike at the other site to its arrival here, by the recorded "
-            "clock offsets; resent ones left out. Red lines: the link was suspect or down; orange: "
-            "a gap."
+            "Spikes: from their firing at the other site to their arrival here, by the recorded "
+            "clock offsets. PSPs: how old the causing spike was at most, by the bound that travels "
+            "with them. Resent ones are left out; what is shorter than the scale stands at its "
+            "lower end."
         )
         return Picture("links", "Links: latency and losses", text, figure)
 
     def _mark_losses(self, ax: Axes, site: str) -> None:
-        for time_ns, event in self._session.query(
-            "SELECT time_ns, event FROM links WHERE site = ? "
-            "AND event IN ('suspect', 'down', 'gap') ORDER BY rowid LIMIT 1000",
-            site,
-        ):
-            at_s = float(self._seconds(time_ns))
-            ax.axvline(at_s, color="#e67e22" if event == "gap" else LTP_COLOUR, linewidth=0.8)
+        for events, colour in ((("suspect", "down"), LTP_COLOUR), (("gap",), GAP_COLOUR)):
+            marks = ", ".join("?" * len(events))
+            rows = self._session.query(
+                f"SELECT time_ns FROM links WHERE site = ? AND event IN ({marks}) ORDER BY rowid",
+                site,
+                *events,
+            )
+            label = f"{' or '.join(events)} ({len(rows)})"
+            for (time_ns,) in rows[:MAX_LINES]:
+                at_s = float(self._seconds(time_ns))
+                ax.axvline(at_s, color=colour, linewidth=1.2, label=label)
+                label = ""
 
     def _refusals(self, refusals: Sequence[tuple[int, str]]) -> Picture:
         reasons = sorted({reason for _, reason in refusals})
@@ -236,7 +270,15 @@ class Pictures:
         return Picture("refusals", "Refused requests", "One mark a request, by reason.", figure)
 
     def _axes(self, n_rows: int, height_in: float) -> tuple[Figure, list[Axes]]:
-        figure = Figure(figsize=(WIDTH_IN, 0.7 + n_rows * height_in), layout="constrained")
+        height_all_in = TOP_IN + n_rows * height_in + (n_rows - 1) * BETWEEN_IN + BOTTOM_IN
+        figure = Figure(figsize=(WIDTH_IN, height_all_in))
+        figure.subplots_adjust(
+            left=LEFT_IN / WIDTH_IN,
+            right=1 - RIGHT_IN / WIDTH_IN,
+            top=1 - TOP_IN / height_all_in,
+            bottom=BOTTOM_IN / height_all_in,
+            hspace=BETWEEN_IN / height_in,
+        )
         axes: list[Axes] = list(np.atleast_1d(figure.subplots(n_rows, 1, sharex=True)))
         for ax in axes:
             for index, (_, begin_s, end_s) in enumerate(self._phases):

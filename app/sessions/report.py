@@ -20,7 +20,7 @@ img { max-width: 100%; height: auto; } p.note { color: #5a6773; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: 0.25em 1em 0.25em 0;
          border-bottom: 1px solid #e3e8ec; } th { font-weight: 600; }
-table.facts th { white-space: nowrap; }
+table.facts th, tr:first-child th { white-space: nowrap; }
 td.time { font-variant-numeric: tabular-nums; white-space: nowrap; }
 """
 
