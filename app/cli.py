@@ -136,6 +136,11 @@ def _add_consoles(commands: _Family) -> None:
     unfreeze.add_argument(
         "--confirm", metavar="DEVICE", help="its name again; asked for if not given"
     )
+    impedance = console("impedance", "measure every electrode; while disarmed")
+    impedance.add_argument("--who", default="", help="an operator named in site.toml")
+    impedance.add_argument("--reason", default="")
+    impedance.add_argument("--confirm", metavar="AMPLIFIER", help="asked for if not given")
+    impedance.add_argument("--last", action="store_true", help="show the last one, measure nothing")
     note = console("note", "write a note into the session")
     note.add_argument("text")
     note.add_argument("--who", default="operator")

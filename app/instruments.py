@@ -7,6 +7,7 @@ from pathlib import Path
 from app.config.site import (
     AerUdpChip,
     Amplifier,
+    ImpedanceLimits,
     IntanRhxAmplifier,
     OpenEphysAmplifier,
     PlaybackAmplifier,
@@ -216,6 +217,7 @@ def _amplifier(amplifier: Amplifier, folder: Path) -> MeaAmplifier:
     if isinstance(amplifier, OpenEphysAmplifier):
         return OpenEphysGui(amplifier.name, _open_ephys_settings(amplifier), clock_ns=monotonic_ns)
     used = {channel for pattern in amplifier.patterns for channel in pattern.channels}
+    impedances, impedances_here = _impedance_folders(amplifier.impedance, folder)
     settings = IntanRhxSettings(
         host=amplifier.host,
         command_port=amplifier.command_port,
@@ -223,8 +225,19 @@ def _amplifier(amplifier: Amplifier, folder: Path) -> MeaAmplifier:
         spike_port=amplifier.spike_port,
         channels=amplifier.channels,
         stim_channels=tuple(channel for channel in amplifier.channels if channel in used),
+        impedance_folder=impedances,
+        impedance_folder_here=impedances_here,
     )
     return IntanRhx(amplifier.name, settings, clock_ns=monotonic_ns)
+
+
+def _impedance_folders(limits: ImpedanceLimits | None, folder: Path) -> tuple[str, str]:
+    """Return where RHX writes impedances, by its own name and by ours."""
+    if limits is None:
+        return "", ""
+    if limits.folder_here is not None:
+        return limits.folder, str((folder / limits.folder_here).absolute())
+    return str((folder / limits.folder).absolute()), ""
 
 
 def _open_ephys_settings(amplifier: OpenEphysAmplifier) -> OpenEphysSettings:

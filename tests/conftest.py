@@ -16,6 +16,7 @@ ENGINE_FILES = frozenset(
     for name in (
         "chain", "chain_kill", "chain_recording", "chain_stop", "gui_engine", "killed_while_armed",
         "link_kill", "many_channels", "metrics", "session_audit", "session_replay", "supervision",
+        "upkeep_engine",
     )
 )  # fmt: skip
 """Files whose tests run whole engines in real time: two at once would starve each other."""

@@ -120,6 +120,7 @@ def test_every_electrode_is_measured_over_the_wire_while_stopped(driver: IntanRh
     driver.start()
     assert driver.read_block(1.0) is not None
     driver.stop()
+    assert driver.prepare_impedance(3000.0) == pytest.approx(20_000 / 7, abs=0.01)
     check = driver.measure_impedance(permit(MeasureImpedance(3000.0)))
     assert check.frequency_hz == pytest.approx(20_000 / 7, abs=0.01)
     by_name = {e.channel: e for e in check.electrodes}
@@ -161,11 +162,17 @@ def test_no_current_flows_without_permit_folder_or_possible_frequency(
 ) -> None:
     nowhere = driver_for(mock, "")
     with pytest.raises(SafetyLimitError, match="no folder is named"):
-        nowhere._impedance.measure(permit(AT_1_KHZ))
+        nowhere._impedance.prepare(1000.0)
+    with pytest.raises(SafetyLimitError, match="not made ready"):
+        driver.measure_impedance(permit(AT_1_KHZ))
     with pytest.raises(SafetyLimitError, match="cannot do"):
         driver.measure_impedance(permit(Stimulate(1)))
     with pytest.raises(SafetyLimitError, match="cannot measure at 7400 Hz"):
-        driver.measure_impedance(permit(MeasureImpedance(7400.0)))
+        driver.prepare_impedance(7400.0)
+    driver.prepare_impedance(2000.0)
+    with pytest.raises(SafetyLimitError, match="not made ready for 1000 Hz"):
+        driver.measure_impedance(permit(AT_1_KHZ))
+    driver.prepare_impedance(1000.0)
     spent = permit(AT_1_KHZ)
     spent.spend("mea1")
     with pytest.raises(SafetyLimitError, match="already spent"):
@@ -179,8 +186,9 @@ def test_a_folder_that_rhx_cannot_write_to_is_said(mock: dict[str, Any], tmp_pat
         mock, "/no/such/folder", impedance_folder_here=str(tmp_path), reply_timeout_s=0.5
     )
     try:
+        opened(made).prepare_impedance(1000.0)
         with pytest.raises(InstrumentTimeoutError, match="did not appear"):
-            opened(made).measure_impedance(permit(AT_1_KHZ))
+            made.measure_impedance(permit(AT_1_KHZ))
     finally:
         made.close()
 
@@ -191,6 +199,7 @@ def test_an_emergency_stop_meanwhile_is_sent_and_not_claimed(
     made = opened(driver_for(mock, str(tmp_path), safe_timeout_s=0.02))
     failures: list[Exception] = []
     leave = permit(AT_1_KHZ)
+    made.prepare_impedance(1000.0)
 
     def measure() -> None:
         try:

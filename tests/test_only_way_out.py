@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 PERMIT_MAKER = "app/safety/gate.py"
 DELIVERERS = {
     "app/bench/delivery.py",
+    "app/engine/amplifier_upkeep.py",
     "app/safety/actuator_worker.py",
     "app/synapse/device_worker.py",
 }

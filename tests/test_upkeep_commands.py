@@ -49,7 +49,7 @@ class Desk:
             on_input=lambda kind, _body, _now_ns: self.inputs.append(kind),
         )
         self.gate.boot_done(1)
-        self.commands = UpkeepCommands(self.site, self.gate, self.notes, lambda: 5)  # type: ignore[arg-type]
+        self.commands = UpkeepCommands(self.site, self.gate, self.notes, lambda: 5, {})  # type: ignore[arg-type]
 
     def freeze(self) -> None:
         for direction in (RAISE, LOWER):

@@ -99,6 +99,40 @@ def unfreeze(arguments: argparse.Namespace) -> int:
     return ExitCode.OK
 
 
+def impedance(arguments: argparse.Namespace) -> int:
+    """Measure the impedance of every electrode, and show it; the amplifier's name confirms it."""
+    site = load_site(arguments.site_file)
+    name = next((a.name for a in site.amplifiers), "no amplifier")
+    with _console(arguments) as console:
+        if not arguments.last:
+            say(f"{name} stops, and passes a small current through each electrode in turn")
+            typed = arguments.confirm or input(f"type {name} to confirm: ").strip()
+            job = console.call(
+                "measure impedance",
+                instrument=name,
+                who=arguments.who,
+                reason=arguments.reason,
+                is_confirmed=typed == name,
+            )["job"]
+            state, sentence = _await_upkeep(console, name, int(job))
+            say(sentence)
+            if state != "done":
+                return ExitCode.FAILED
+        shown = console.call("impedance", instrument=name)
+    for channel, ohm, deg, fault in shown["electrodes"]:
+        say(f"{channel}  {ohm / 1e3:10.2f} kOhm  {deg:6.0f} deg  {fault.upper()}".rstrip())
+    return ExitCode.OK
+
+
+def _await_upkeep(console: ConsoleClient, instrument: str, job: int) -> tuple[str, str]:
+    while True:
+        upkeep = console.call("status")["upkeep"]
+        (mine,) = (row for row in upkeep if row["instrument"] == instrument)
+        if mine["job"] != job or mine["state"] != "at work":
+            return str(mine["state"]), str(mine["sentence"])
+        time.sleep(RENEW_INTERVAL_S)
+
+
 def note(arguments: argparse.Namespace) -> int:
     """Write a note into the session."""
     with _console(arguments) as console:

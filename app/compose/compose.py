@@ -15,6 +15,7 @@ from app.compose.procedures import make_desk
 from app.compose.record import make_alerter, make_record, note_recoveries
 from app.compose.sources import make_acquisition, make_chip_readers, make_raw_writer
 from app.compose.synapses import make_network
+from app.compose.upkeep import FilePatterns, make_upkeep
 from app.config.experiment import experiment_hash
 from app.config.paths import session_root
 from app.core.clock import monotonic_ns
@@ -98,9 +99,11 @@ def compose(
 
     late.faults = RecordFaults(ledger, gate, links.publish_gate_state, monotonic_ns)
     raw_writer = acquisition = None
+    upkeep = {}
     if amplifier is not None:
         raw_writer = make_raw_writer(ground, amplifier, record, late.faults)
         acquisition = make_acquisition(ground, amplifier, streams[0], record, raw_writer, late)
+        upkeep = make_upkeep(ground, amplifier, acquisition, record, gate)
     return EngineParts(
         site=files.site,
         experiment=files.experiment,
@@ -124,6 +127,8 @@ def compose(
         raw_writer=raw_writer,
         chip_readers=make_chip_readers(ground, streams[len(rig.amplifiers) :], record.showing),
         actuators=actuators,
+        upkeep=upkeep,
+        file_patterns=FilePatterns(files.site_file).listed,
         devices=devices,
         network=late.network,
         procedures=make_desk(ground, record, gate, links, devices),

@@ -3,7 +3,13 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from app.config.site import Amplifier, OpenEphysAmplifier, PlaybackAmplifier, Site
+from app.config.site import (
+    Amplifier,
+    IntanRhxAmplifier,
+    OpenEphysAmplifier,
+    PlaybackAmplifier,
+    Site,
+)
 
 
 def amplifier_conflicts(site: Site) -> list[str]:
@@ -15,6 +21,7 @@ def amplifier_conflicts(site: Site) -> list[str]:
             *_pattern_conflicts(amplifier),
             *_detection_conflicts(amplifier),
             *_channel_conflicts(amplifier),
+            *_impedance_conflicts(amplifier),
         )
     ]
 
@@ -41,6 +48,14 @@ def _detection_conflicts(amplifier: Amplifier) -> Iterator[str]:
     low_hz, high_hz = amplifier.detection.band_low_hz, amplifier.detection.band_high_hz
     if not low_hz < high_hz:
         yield f"band {low_hz:g} to {high_hz:g} Hz, its edges must rise"
+
+
+def _impedance_conflicts(amplifier: Amplifier) -> Iterator[str]:
+    if not isinstance(amplifier, IntanRhxAmplifier) or amplifier.impedance is None:
+        return
+    limits = amplifier.impedance
+    if not limits.min_ohm < limits.max_ohm:
+        yield f"impedance {limits.min_ohm:g} to {limits.max_ohm:g} ohm, its limits must rise"
 
 
 def _channel_conflicts(amplifier: Amplifier) -> Iterator[str]:

@@ -127,6 +127,20 @@ class StimPattern(_Section, frozen=True, kw_only=True):
     period_s: Positive = 0.01
 
 
+class ImpedanceLimits(_Section, frozen=True, kw_only=True):
+    """Which impedances are well, and where RHX writes those that it measures."""
+
+    folder: Text
+    """As RHX's computer names it. A relative one lies beside this file: RHX runs here."""
+    folder_here: Text | None = None
+    """The same folder as this computer names it, where RHX runs on another one."""
+    frequency_hz: Annotated[float, Meta(gt=0, le=7500)] = 1000.0
+    min_ohm: Positive = 1e3
+    """An electrode below is shorted."""
+    max_ohm: Positive = 2e6
+    """An electrode above is open, or broken."""
+
+
 class _Amplifier(_Section, frozen=True, kw_only=True):
     name: Name
     neurons: tuple[ElectrodeNeuron, ...] = ()
@@ -159,6 +173,8 @@ class IntanRhxAmplifier(
     limits: StimulationLimits = StimulationLimits()
     accepts_simulated: bool = False
     """Let PSPs caused by mock or playback streams stimulate. False on a live culture."""
+    impedance: ImpedanceLimits | None = None
+    """Without it there is no impedance check: RHX tells the values in a file only."""
     mock: dict[str, str | int | float | bool] = {}
     """Options of the simulated instrument in mock mode."""
 

@@ -7,11 +7,26 @@ from typing import Any
 import msgspec
 
 from app.config.experiment import Experiment
-from app.config.site import Amplifier, IntanRhxAmplifier, Site
+from app.config.site import (
+    Amplifier,
+    IntanRhxAmplifier,
+    OpenEphysAmplifier,
+    PlaybackAmplifier,
+    Site,
+)
 from app.core.spikes import Provenance
 
 MAX_DEVICES = 400
 """More would not fit into one frame; the number of all is said."""
+NO_IMPEDANCE = {
+    OpenEphysAmplifier: "The Open Ephys GUI offers no impedance check over its remote port: use "
+    "the panel of the acquisition board there.",
+    PlaybackAmplifier: "A recording has no electrodes: there is nothing to measure.",
+}
+NO_FOLDER = (
+    "RHX tells impedances in a file only. Name a folder for it in site.toml: "
+    '[amplifiers.impedance] folder = "impedances"'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +69,19 @@ def describe(parts: Described) -> dict[str, Any]:
 
 def _amplifier(amplifier: Amplifier, parts: Described) -> dict[str, Any]:
     stimulation: dict[str, Any] = {"limits": None, "electrode_area_um2": None}
+    impedance: dict[str, Any] = {"why_not": NO_IMPEDANCE.get(type(amplifier), "")}
     if isinstance(amplifier, IntanRhxAmplifier):
         area_um2 = amplifier.electrode_area_um2
         stimulation = {"limits": amplifier.limits, "electrode_area_um2": area_um2}
+        if amplifier.impedance is None:
+            impedance = {"why_not": NO_FOLDER}
+        else:
+            limits = amplifier.impedance
+            impedance |= {
+                "frequency_hz": limits.frequency_hz,
+                "min_ohm": limits.min_ohm,
+                "max_ohm": limits.max_ohm,
+            }
     return {
         "name": amplifier.name,
         "provenance": parts.provenance[amplifier.name].value,
@@ -66,6 +91,7 @@ def _amplifier(amplifier: Amplifier, parts: Described) -> dict[str, Any]:
         "neurons": {n.channel: n.neuron for n in amplifier.neurons},
         "patterns": amplifier.patterns,
         **stimulation,
+        "impedance": impedance,
     }
 
 

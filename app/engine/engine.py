@@ -18,6 +18,7 @@ from app.core.clock import ClockNs, utc_anchor
 from app.core.spikes import Provenance
 from app.core.worker import Worker
 from app.engine.alerter import Alerter
+from app.engine.amplifier_upkeep import AmplifierUpkeep
 from app.engine.ledger import Ledger
 from app.engine.procedures import Procedures
 from app.engine.protocol_runner import ProtocolRunner
@@ -33,7 +34,7 @@ from app.safety.gate import Gate
 from app.safety.make_safe import CanMakeSafe, make_all_safe
 from app.synapse.device_worker import DeviceWorker
 from app.synapse.network_worker import NetworkWorker
-from drivers.mea.protocol import MeaAmplifier, StreamFormat
+from drivers.mea.protocol import MeaAmplifier, Pattern, StreamFormat
 from drivers.safe_state import SafeReport, SafeState
 
 log = logging.getLogger(__name__)
@@ -71,6 +72,10 @@ class EngineParts:
     raw_writer: RawWriter | None = None
     chip_readers: Sequence[ChipReader] = ()
     actuators: Mapping[str, ActuatorWorker] = field(default_factory=dict)
+    upkeep: Mapping[str, AmplifierUpkeep] = field(default_factory=dict)
+    """By amplifier: what is done to it while it is stopped."""
+    file_patterns: Callable[[], Mapping[str, Sequence[Pattern]]] = dict
+    """The patterns that the site file lists now, by amplifier."""
     devices: Sequence[DeviceWorker] = ()
     network: NetworkWorker | None = None
     procedures: Procedures | None = None
@@ -154,7 +159,9 @@ class Engine:
     def permanent_workers(self) -> list[Worker]:
         """Return the workers that run for as long as the engine does, but for its sources' end."""
         sources = (ProtocolRunner, Acquisition, ChipReader)
-        left_out = (*sources, Alerter) if self._are_sources_stopped else (Alerter,)
+        # These wait for a person's command, and for an instrument, as long as that takes.
+        slow = (Alerter, AmplifierUpkeep)
+        left_out = (*sources, *slow) if self._are_sources_stopped else slow
         return [w for w in self._started if not isinstance(w, left_out)]
 
     def start(self) -> None:
@@ -264,7 +271,8 @@ class Engine:
         if self._failure:
             self._call_for_help(f"ends: {self._failure}")
         self.stop_sources()
-        workers = [parts.network, *parts.devices, *parts.actuators.values()]
+        actuators = (*parts.actuators.values(), *parts.upkeep.values())
+        workers = [parts.network, *parts.devices, *actuators]
         self._end([w for w in workers if w is not None])
         if parts.procedures is not None:
             self._end(parts.procedures.workers())
@@ -299,6 +307,7 @@ class Engine:
             parts.raw_writer,
             parts.network,
             *parts.actuators.values(),
+            *parts.upkeep.values(),
             *parts.devices,
             parts.bridge,
             self.watch,

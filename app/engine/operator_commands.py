@@ -24,7 +24,7 @@ MAX_UNATTENDED_S = 7 * 24 * 3600.0
 """The Gate's own ceiling; a person's default is 60 min."""
 FREE = frozenset(
     {"status", "describe", "renew", "disarm", "stop", "note", "take control", "release control"}
-    | {"abort procedure", "array"}
+    | {"abort procedure", "array", "impedance"}
 )
 """Commands that never need control of the site: to look, to note, and to stop."""
 
@@ -59,7 +59,9 @@ class OperatorCommands:
             "release control": self._release_control,
             **RunCommands(engine, parts, self._after_gate_change).handlers,
             **ProcedureCommands(engine, parts, lambda: self.session_code).handlers,
-            **UpkeepCommands(parts.site, parts.gate, parts.ledger, parts.clock_ns).handlers,
+            **UpkeepCommands(
+                parts.site, parts.gate, parts.ledger, parts.clock_ns, parts.upkeep
+            ).handlers,
         }
 
     def handle(self, caller: Caller, name: str, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -1,10 +1,13 @@
 """One snapshot of an engine, as plain values for consoles and scripts."""
 
+import math
 import os
 import resource
+from dataclasses import asdict, astuple
 from typing import Any
 
 from app.engine.engine import Engine, EngineParts
+from drivers.mea.protocol import Pattern
 
 
 def engine_status(engine: Engine, parts: EngineParts) -> dict[str, Any]:
@@ -54,6 +57,7 @@ def engine_status(engine: Engine, parts: EngineParts) -> dict[str, Any]:
         },
         "switched_off": {"why": engine.switched_off[0], "time_ns": engine.switched_off[1] or None},
         "instruments": _instruments(parts, now_ns),
+        "upkeep": _upkeep(parts),
         "loop_latency": parts.ledger.loop_latency.counts(),
         "process": _process(),
         "event_log": parts.event_log.status(),
@@ -108,6 +112,39 @@ def _instruments(parts: EngineParts, now_ns: int) -> list[dict[str, Any]]:
         waiting = {"n_waiting": actuator.n_waiting, "n_dropped": actuator.n_dropped}
         rows.append({"name": chip.name, "kind": "neuron chip", **waiting})
     return rows
+
+
+def _upkeep(parts: EngineParts) -> list[dict[str, Any]]:
+    """Return what became of the newest upkeep, and which patterns are not the site file's."""
+    rows = []
+    for name, upkeep in parts.upkeep.items():
+        status = upkeep.status
+        listed = {pattern.pattern_id: pattern for pattern in parts.file_patterns().get(name, ())}
+        rows.append(
+            {
+                "instrument": name,
+                "job": status.job,
+                "state": status.state,
+                "sentence": status.sentence,
+                "time_ns": status.time_ns or None,
+                "measured_ns": status.measured_ns,
+                "can_measure": upkeep.can_measure,
+                "differing": [
+                    {"pattern_id": p.pattern_id, "channels": list(p.channels), **asdict(p.pulse)}
+                    for p in status.held
+                    if not _is_listed(p, listed.get(p.pattern_id))
+                ],
+            }
+        )
+    return rows
+
+
+def _is_listed(held: Pattern, listed: Pattern | None) -> bool:
+    """Say whether a pattern is the site file's, in as many digits as a console types."""
+    if listed is None or held.channels != listed.channels:
+        return False
+    pairs = zip(astuple(held.pulse), astuple(listed.pulse), strict=True)
+    return all(math.isclose(a, b, rel_tol=1e-9) for a, b in pairs)
 
 
 def _process() -> dict[str, Any]:

@@ -28,13 +28,24 @@ class ImpedanceCheck:
 class MeasuresImpedance(Protocol):
     """An amplifier that can measure its electrodes, while stopped."""
 
-    def measure_impedance(self, permit: Permit) -> ImpedanceCheck:
-        """Measure every electrode; only while stopped. It cannot be interrupted.
+    def prepare_impedance(self, frequency_hz: float) -> float:
+        """Make ready to measure at a frequency; return at which it would be. No current flows.
 
         Raises
         ------
         SafetyLimitError
-            Not possible here, or no valid permit; no current flowed.
+            Not possible here, or not at this frequency.
+        InstrumentError
+            The amplifier does not answer as it should.
+        """
+
+    def measure_impedance(self, permit: Permit) -> ImpedanceCheck:
+        """Measure every electrode at the frequency made ready; it cannot be interrupted.
+
+        Raises
+        ------
+        SafetyLimitError
+            Not made ready, or no valid permit; no current flowed.
         InstrumentError
             Whether all was measured is not known.
         """

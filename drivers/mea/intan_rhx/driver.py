@@ -132,13 +132,17 @@ class IntanRhx:
         self._make_stream()
         self._keys = keys
 
+    def prepare_impedance(self, frequency_hz: float) -> float:
+        """Make ready to measure; only while stopped. Raises as `MeasuresImpedance`."""
+        self._may_stimulate.clear()
+        self._stop()
+        return self._impedance.prepare(frequency_hz)
+
     def measure_impedance(self, permit: Permit) -> ImpedanceCheck:
-        """Have RHX measure every electrode; only while stopped, and it cannot be interrupted.
+        """Have RHX measure every electrode; it cannot be interrupted.
 
         Raises as `MeasuresImpedance`.
         """
-        self._may_stimulate.clear()
-        self._stop()
         return self._impedance.measure(permit)
 
     def start(self) -> None:

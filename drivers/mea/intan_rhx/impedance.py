@@ -39,27 +39,43 @@ class ImpedanceReader:
         self._settings = settings
         self._conversation = conversation
         self._sleep = sleep
+        self._ready: tuple[float, float, Path] | None = None
+        """The frequency that was asked for, the one it would be, and RHX's next file."""
 
-    def measure(self, permit: Permit) -> ImpedanceCheck:
-        """Measure every channel that is read. Raises as `MeasuresImpedance`."""
+    def prepare(self, frequency_hz: float) -> float:
+        """Name the file and choose the frequency. Raises as `MeasuresImpedance`."""
         settings = self._settings
+        self._ready = None
         if not settings.impedance_folder:
             raise SafetyLimitError(
                 f"{self._name}: RHX writes impedances into a file, and no folder is named for it"
             )
-        if not isinstance(permit.action, MeasureImpedance):
-            raise SafetyLimitError(f"{self._name}: cannot do {permit.action}")
         base = f"{self._name}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
         file = Path(settings.impedance_folder_here or settings.impedance_folder) / f"{base}.csv"
-        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise SafetyLimitError(f"{self._name}: no folder for impedances: {exc}") from exc
         self._name_file(base)
-        frequency_hz = self._choose_frequency(permit.action.frequency_hz)
+        actual_hz = self._choose_frequency(frequency_hz)
+        self._ready = (frequency_hz, actual_hz, file)
+        return actual_hz
+
+    def measure(self, permit: Permit) -> ImpedanceCheck:
+        """Measure every channel that is read. Raises as `MeasuresImpedance`."""
+        action, ready = permit.action, self._ready
+        if not isinstance(action, MeasureImpedance):
+            raise SafetyLimitError(f"{self._name}: cannot do {action}")
+        if ready is None or ready[0] != action.frequency_hz:
+            raise SafetyLimitError(f"{self._name}: not made ready for {action.frequency_hz:g} Hz")
+        self._ready = None
+        _, actual_hz, file = ready
         permit.spend(self._name)
-        ask = self._conversation.ask
+        ask, settings = self._conversation.ask, self._settings
         ask(("execute MeasureImpedance",), "RunMode", settings.impedance_timeout_s)
         ask(("execute SaveImpedance",), "RunMode", settings.upload_timeout_s)
         text = self._await_file(file)
-        return ImpedanceCheck(frequency_hz, parse(self._name, text, settings.channels))
+        return ImpedanceCheck(actual_hz, parse(self._name, text, settings.channels))
 
     def _name_file(self, base: str) -> None:
         for parameter, value in (("Path", self._settings.impedance_folder), ("BaseFilename", base)):
