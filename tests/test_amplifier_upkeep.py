@@ -13,8 +13,7 @@ from app.core.detector_settings import DetectorSettings
 from app.engine.amplifier_upkeep import AmplifierUpkeep
 from app.safety.audit import DeliveryOutcome
 from drivers.errors import InstrumentProtocolError, SafetyLimitError, TransportError
-from drivers.mea.impedance import ElectrodeImpedance, ImpedanceCheck
-from drivers.mea.protocol import Pattern, SampleBlock
+from drivers.mea.protocol import ElectrodeImpedance, ImpedanceCheck, Pattern, SampleBlock
 from drivers.permit import MeasureImpedance, Permit, Upkeep, UploadPattern
 from tests.test_gate_rig import PULSE, Rig, stimulator
 

@@ -18,11 +18,10 @@ from drivers.errors import (
     InstrumentTimeoutError,
     SafetyLimitError,
 )
-from drivers.mea.impedance import ElectrodeImpedance, MeasuresImpedance
 from drivers.mea.intan_rhx.driver import IntanRhx
 from drivers.mea.intan_rhx.impedance import parse
 from drivers.mea.intan_rhx.settings import IntanRhxSettings
-from drivers.mea.protocol import CurrentPulse, Pattern
+from drivers.mea.protocol import CurrentPulse, ElectrodeImpedance, MeasuresImpedance, Pattern
 from drivers.permit import MeasureImpedance, Stimulate
 from drivers.safe_state import SafeState
 from mocks.rhx_impedance import Electrodes, actual_frequency_hz, impedance_file

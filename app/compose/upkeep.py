@@ -15,8 +15,7 @@ from app.engine.impedance_words import as_csv, in_a_sentence
 from app.instruments import patterns_of
 from app.safety.audit import DeliveryOutcome
 from app.safety.gate import Gate
-from drivers.mea.impedance import ImpedanceCheck
-from drivers.mea.protocol import MeaAmplifier, Pattern
+from drivers.mea.protocol import ImpedanceCheck, MeaAmplifier, Pattern
 
 
 def make_upkeep(

@@ -18,8 +18,7 @@ from app.safety.gate import Gate
 from app.safety.requests import Refusal
 from app.safety.state import GateState
 from drivers.errors import InstrumentError, SafetyLimitError
-from drivers.mea.impedance import ImpedanceCheck, MeasuresImpedance
-from drivers.mea.protocol import MeaAmplifier, Pattern
+from drivers.mea.protocol import ImpedanceCheck, MeaAmplifier, MeasuresImpedance, Pattern
 from drivers.permit import MeasureImpedance, Permit, Upkeep, UploadPattern
 
 log = logging.getLogger(__name__)

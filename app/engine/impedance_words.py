@@ -7,7 +7,7 @@ from statistics import median
 
 from app.config.site import ImpedanceLimits
 from app.safety.quantity import amount
-from drivers.mea.impedance import ElectrodeImpedance, ImpedanceCheck
+from drivers.mea.protocol import ElectrodeImpedance, ImpedanceCheck
 
 MAX_NAMED = 12
 """More bad electrodes are counted, not listed."""

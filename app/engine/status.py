@@ -119,7 +119,7 @@ def _upkeep(parts: EngineParts) -> list[dict[str, Any]]:
     rows = []
     for name, upkeep in parts.upkeep.items():
         status = upkeep.status
-        listed = {pattern.pattern_id: pattern for pattern in parts.file_patterns().get(name, ())}
+        listed = {p.pattern_id: p for p in parts.file_patterns().get(name, ())}
         rows.append(
             {
                 "instrument": name,
@@ -130,21 +130,29 @@ def _upkeep(parts: EngineParts) -> list[dict[str, Any]]:
                 "measured_ns": status.measured_ns,
                 "can_measure": upkeep.can_measure,
                 "differing": [
-                    {"pattern_id": p.pattern_id, "channels": list(p.channels), **asdict(p.pulse)}
-                    for p in status.held
-                    if not _is_listed(p, listed.get(p.pattern_id))
+                    {
+                        "pattern_id": pattern.pattern_id,
+                        "channels": list(pattern.channels),
+                        **asdict(pattern.pulse),
+                    }
+                    for pattern in status.held
+                    if not _is_listed(pattern, listed.get(pattern.pattern_id))
                 ],
             }
         )
     return rows
 
 
-def _is_listed(held: Pattern, listed: Pattern | None) -> bool:
+def _is_listed(pattern: Pattern, listed: Pattern | None) -> bool:
     """Say whether a pattern is the site file's, in as many digits as a console types."""
-    if listed is None or held.channels != listed.channels:
+    if listed is None or pattern.channels != listed.channels:
         return False
-    pairs = zip(astuple(held.pulse), astuple(listed.pulse), strict=True)
+    pairs = zip(_figures(pattern), _figures(listed), strict=True)
     return all(math.isclose(a, b, rel_tol=1e-9) for a, b in pairs)
+
+
+def _figures(pattern: Pattern) -> tuple[float, ...]:
+    return astuple(pattern.pulse)
 
 
 def _process() -> dict[str, Any]:

@@ -73,8 +73,8 @@ class UpkeepCommands:
         instrument = text(arguments, "instrument")
         upkeep = self._amplifier(instrument)
         pattern_id = round(number(arguments, "pattern", -1, 255))
-        held = next((p for p in upkeep.status.held if p.pattern_id == pattern_id), None)
-        if held is None:
+        pattern = next((p for p in upkeep.status.held if p.pattern_id == pattern_id), None)
+        if pattern is None:
             raise CommandRefusedError(f"{instrument}: has no pattern {pattern_id}")
         who, reason = self.must_allow(caller, arguments, f"upload pattern {pattern_id}")
         n_pulses = number(arguments, "n_pulses", 0, 1e6)
@@ -85,11 +85,11 @@ class UpkeepCommands:
             first_amplitude_a=number(arguments, "first_amplitude_a", 0, 1.0),
             second_amplitude_a=number(arguments, "second_amplitude_a", 0, 1.0),
             interphase_s=number(arguments, "interphase_s", -1.0, 60.0),
-            is_negative_first=held.pulse.is_negative_first,
+            is_negative_first=pattern.pulse.is_negative_first,
             n_pulses=int(n_pulses),
             **seconds,
         )
-        deed = UploadPattern(Pattern(pattern_id, held.channels, pulse))
+        deed = UploadPattern(Pattern(pattern_id, pattern.channels, pulse))
         return self._submit(upkeep, deed, who, reason)
 
     def _measure_impedance(self, caller: Caller, arguments: dict[str, Any]) -> dict[str, Any]:

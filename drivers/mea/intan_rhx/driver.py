@@ -15,14 +15,13 @@ from drivers.errors import (
     InstrumentTimeoutError,
     SafetyLimitError,
 )
-from drivers.mea.impedance import ImpedanceCheck
 from drivers.mea.intan_rhx import stimulation, wire
 from drivers.mea.intan_rhx.conversation import Conversation
 from drivers.mea.intan_rhx.impedance import ImpedanceReader
 from drivers.mea.intan_rhx.outputs import Outputs
 from drivers.mea.intan_rhx.settings import IntanRhxSettings
 from drivers.mea.intan_rhx.waveforms import StimColumns, WaveformStream
-from drivers.mea.protocol import Pattern, SampleBlock, StreamFormat
+from drivers.mea.protocol import ImpedanceCheck, Pattern, SampleBlock, StreamFormat
 from drivers.permit import Permit, Stimulate
 from drivers.safe_state import SafeReport, SafeState
 from drivers.transport.tcp import TcpConnection
@@ -143,7 +142,7 @@ class IntanRhx:
 
         Raises as `MeasuresImpedance`.
         """
-        return self._impedance.measure(permit)
+        return self._impedance.measure_impedance(permit)
 
     def start(self) -> None:
         """Start the controller; returns when samples come. Lets permits be spent.

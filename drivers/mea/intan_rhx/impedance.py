@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from drivers.errors import InstrumentProtocolError, InstrumentTimeoutError, SafetyLimitError
-from drivers.mea.impedance import ElectrodeImpedance, ImpedanceCheck
 from drivers.mea.intan_rhx.conversation import Conversation
 from drivers.mea.intan_rhx.settings import IntanRhxSettings
+from drivers.mea.protocol import ElectrodeImpedance, ImpedanceCheck
 from drivers.permit import MeasureImpedance, Permit
 
 POLL_S = 0.05
@@ -61,7 +61,7 @@ class ImpedanceReader:
         self._ready = (frequency_hz, actual_hz, file)
         return actual_hz
 
-    def measure(self, permit: Permit) -> ImpedanceCheck:
+    def measure_impedance(self, permit: Permit) -> ImpedanceCheck:
         """Measure every channel that is read. Raises as `MeasuresImpedance`."""
         action, ready = permit.action, self._ready
         if not isinstance(action, MeasureImpedance):
