@@ -1,11 +1,11 @@
-"""What is lost when a consumer dies or a line breaks: our link beside LSL and ZeroMQ PUB/SUB.
+"""What is lost when a consumer dies or a line breaks: our link beside LSL, ZeroMQ PUB/SUB and MQTT.
 
     python -m benchmarks.loss [--quick] [--json]
 
 10,000 spikes at 1 kHz. At 3 s the consumer is killed (SIGKILL) and replaced 3 s later; or the
 connection is reset; or the line swallows everything for 3 s. Counted is what stands in the
 recordings of the consumers together. LSL finds its peers by broadcast and cannot be sent through a
-relay, so only the first case is its.
+relay, so only the first case is its. MQTT takes part where mosquitto and paho-mqtt are installed.
 """
 
 import multiprocessing as mp
@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -26,13 +27,13 @@ from typing import Any
 import numpy as np
 
 from app.core.spikes import SPIKE_RECORD, SpikeRecords
-from benchmarks import engine_path, transports
+from benchmarks import engine_path, mqtt, transports
 from benchmarks.relay import Relay
 from benchmarks.report import Goal, Row, parser, publish
 
 RATE_HZ = 1000
 QUIET_S = {"our link": 10.0}
-OTHERS_QUIET_S = 2.5
+OTHERS_QUIET_S = 5.0
 """A recording that has not grown for so long is complete. Ours may still be dialling again."""
 LIMIT_S = 30.0
 CASES = ("consumer killed", "line reset", "black hole")
@@ -83,6 +84,15 @@ def consume_zmq(folder: Path, run: int, port: int, pipe: Connection) -> None:
     context.term()
 
 
+def consume_mqtt(folder: Path, run: int, port: int, pipe: Connection) -> None:
+    recording = Recording(folder / f"run-{run}")
+    client = mqtt.subscribe(port, lambda body: recording.take(np.frombuffer(body, SPIKE_RECORD)))
+    pipe.send(None)
+    pipe.recv()
+    client.disconnect()
+    client.loop_stop()
+
+
 def consume_ours(folder: Path, run: int, port: int, pipe: Connection) -> None:
     receiver = engine_path.EngineReceiver(folder, lambda _records: None, port=port, run=run)
     pipe.send(None)
@@ -112,9 +122,11 @@ class ZmqSender:
 
 
 def produce(kind: str, folder: Path, address: Any, n_spikes: int, pipe: Connection) -> None:
-    sender = {"LSL": transports.LslSender, "ZeroMQ PUB/SUB": ZmqSender}.get(
-        kind, engine_path.EngineSender
-    )(folder, address)
+    sender = {
+        "LSL": transports.LslSender,
+        "ZeroMQ PUB/SUB": ZmqSender,
+        "MQTT": mqtt.Sender,
+    }.get(kind, engine_path.EngineSender)(folder, address)
     pipe.send(None)
     pipe.recv()
     start_s = time.monotonic()
@@ -168,14 +180,22 @@ def run(kind: str, case: str, course: Course, folder: Path) -> Row:
     """Send all spikes through one transport and one fault; return what was lost."""
     folder.mkdir()
     transports.make_keys(folder)
-    consumer_of = {"LSL": consume_lsl, "ZeroMQ PUB/SUB": consume_zmq}.get(kind, consume_ours)
+    consumer_of = {
+        "LSL": consume_lsl,
+        "ZeroMQ PUB/SUB": consume_zmq,
+        "MQTT": consume_mqtt,
+    }.get(kind, consume_ours)
     listening = free_port()
-    with Relay(listening) as outer:
-        # ZeroMQ's consumer dials the producer; ours is dialled by it. Both through the relay.
-        port = outer.port if kind == "ZeroMQ PUB/SUB" else listening
+    with ExitStack() as stack:
+        outer = stack.enter_context(Relay(listening))
+        if kind == "MQTT":
+            stack.callback(mqtt.Broker(folder, listening).close)
+        # Theirs dials the producer, or the broker; ours is dialled by it. All through the relay.
+        is_dialling = kind in ("ZeroMQ PUB/SUB", "MQTT")
+        port = outer.port if is_dialling else listening
         consumer = Process(consumer_of, folder, 1, port)
         address = consumer.hear()
-        if kind == "ZeroMQ PUB/SUB":
+        if is_dialling:
             address = listening
         elif kind != "LSL":
             address = ("127.0.0.1", outer.port)
@@ -257,10 +277,14 @@ def main() -> int:
     """Run every case with every transport and print the table."""
     arguments = parser(__doc__ or "").parse_args()
     course = Course(5000, 1.5, 3.0) if arguments.quick else Course(10_000, 3.0, 6.0)
+    absent = mqtt.why_not()
+    if absent:
+        print(f"MQTT takes no part: {absent} not installed", file=sys.stderr)
+    others = ("ZeroMQ PUB/SUB",) if absent else ("ZeroMQ PUB/SUB", "MQTT")
     kinds = {
-        "consumer killed": ("our link", "LSL", "ZeroMQ PUB/SUB"),
-        "line reset": ("our link", "ZeroMQ PUB/SUB"),
-        "black hole": ("our link", "ZeroMQ PUB/SUB"),
+        "consumer killed": ("our link", "LSL", *others),
+        "line reset": ("our link", *others),
+        "black hole": ("our link", *others),
     }
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="loss-benchmark-") as scratch:
