@@ -14,8 +14,10 @@ from mocks.smu_instrument import LINE_FREQUENCY_HZ, NOT_A_NUMBER, CommandError, 
 from mocks.smu_output import Output
 
 DEFAULT_LIMIT_A = 105e-6
+_DEFAULT_RANGE_A = 100e-6
 _LEAST_LIMIT_A = 1e-9
-_LIMITED_BIT = 8
+_REAL_BIT = 1 << 3
+_RANGE_BIT = 1 << 16
 _MAX_V = 210.0
 _MAX_LIMIT_A = 1.05
 _KEPT = {
@@ -37,6 +39,7 @@ class Keithley2400(ScpiInstrument):
         self.output = Output(crossbar, self.clock.now_s, DEFAULT_LIMIT_A)
         self._list_v = [0.0]
         self._was_tripped = False
+        self._range_a = _DEFAULT_RANGE_A
         self.commands |= {
             "OUTP": lambda text: self.output.switch(is_on=bool(value(text))),
             "OUTP?": lambda _: str(int(self.output.is_on)),
@@ -49,7 +52,8 @@ class Keithley2400(ScpiInstrument):
             "SENS:CURR:PROT?": lambda _: f"{self.output.limit_a:.6E}",
             "SENS:CURR:PROT:TRIP?": lambda _: str(int(self._was_tripped)),
             "SENS:CURR:RANG": self._set_range,
-            "SENS:CURR:RANG?": lambda _: f"{self.output.range_limit_a / 1.05:.6E}",
+            "SENS:CURR:RANG?": lambda _: f"{self._range_a:.6E}",
+            "SENS:CURR:RANG:AUTO": self._set_autorange,
             "READ?": lambda _: self._read(),
             "MEAS:CURR?": lambda _: self._measure_anew(),
             "MEAS?": lambda _: self._measure_anew(),
@@ -62,8 +66,9 @@ class Keithley2400(ScpiInstrument):
         self.output.switch(is_on=False)
         self.output.set_level(0.0)
         self.output.limit_a = DEFAULT_LIMIT_A
-        self.output.range_limit_a = 1.05 * 100e-6
+        self._range_a = _DEFAULT_RANGE_A
         self.settings = dict(_KEPT)
+        self._set_autorange("1")
         self._list_v = [0.0]
 
     def _set_level(self, text: str) -> None:
@@ -89,7 +94,14 @@ class Keithley2400(ScpiInstrument):
         full_a = next((r for r in _RANGES_A if r >= value(text) * 0.999), None)
         if full_a is None:
             raise CommandError(-222, "Parameter data out of range")
-        self.output.range_limit_a = 1.05 * full_a
+        self._range_a = full_a
+        self._set_autorange("0")
+
+    def _set_autorange(self, text: str) -> None:
+        """Let the range follow the current, or be fixed: then it limits, a little above itself."""
+        is_auto = bool(value(text))
+        self.settings["SENS:CURR:RANG:AUTO"] = str(int(is_auto))
+        self.output.range_limit_a = float("inf") if is_auto else 1.05 * self._range_a
 
     def _read(self) -> str | None:
         if not self.output.is_on:
@@ -109,7 +121,8 @@ class Keithley2400(ScpiInstrument):
         n_functions = 1 + ("VOLT" in self.settings["SENS:FUNC"].upper())
         v, i, limited = measure(self.output, self.clock, n_functions * nplc / LINE_FREQUENCY_HZ)
         self._was_tripped = limited
-        status = _LIMITED_BIT if limited else 0
+        is_range = self.output.range_limit_a < self.output.limit_a
+        status = (_RANGE_BIT if is_range else _REAL_BIT) if limited else 0
         elements = {
             "VOLT": v,
             "CURR": i,
@@ -122,7 +135,8 @@ class Keithley2400(ScpiInstrument):
         return ",".join(f"{v:+.6E}" for name, v in elements.items() if name in wanted)
 
     def _configure(self) -> None:
-        self.settings |= {"SENS:CURR:NPLC": "1", "SENS:CURR:RANG:AUTO": "1"}
+        self.settings["SENS:CURR:NPLC"] = "1"
+        self._set_autorange("1")
         self.output.limit_a = DEFAULT_LIMIT_A
         self.output.switch(is_on=True)
 

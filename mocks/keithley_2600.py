@@ -110,8 +110,8 @@ class Keithley2600(TspInstrument):
         if base in self._buffers:
             rows = self._buffers[base]
             columns = {"sourcevalues": 0, "readings": 1, "statuses": 2}
-            if column in columns:
-                return [row[columns[column]] for row in rows]
+            if column in columns:  # statuses are floating-point numbers too
+                return [float(row[columns[column]]) for row in rows]
             if column == "n":
                 return float(len(rows))
         return super().get(name)

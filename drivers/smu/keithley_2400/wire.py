@@ -17,8 +17,8 @@ from drivers.tagged.scpi import ScpiGrammar
 PULSE_NPLC = 0.01
 _PULSE_MEASURE_S = 0.4e-3
 """Voltage and current, one after the other, at 50 Hz; the level lasts so much beyond the delay."""
-_LIMITED_BIT = 8
-"""Of the status word of a reading: real compliance."""
+_LIMITED_BITS = 1 << 3 | 1 << 16
+"""Of the status word of a reading: real compliance, or that of the measure range."""
 _N_ELEMENTS = 5
 _STATE = (":OUTP?", ":SENS:CURR:PROT?")
 
@@ -152,5 +152,5 @@ def _measured(fields: Fields, n_points: int) -> Measured:
     # The third, the resistance, is +9.91E37 here: not measured.
     voltage_v, current_a = numbers(",".join(parts[:2]), 2, "reading")
     _, status = numbers(",".join(parts[3:5]), 2, "time and status")
-    is_limited = bool(int(status) & _LIMITED_BIT)
+    is_limited = bool(int(status) & _LIMITED_BITS)
     return Measured(voltage_v, current_a, is_limited, switch(output, "output"))
