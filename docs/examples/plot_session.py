@@ -37,20 +37,33 @@ spikes = np.array(
 print(recording)
 print(f"{len(spikes)} spikes of {len(set(spikes[:, 1]))} neurons")
 
-# Half a second around the first spike, of the channel that is largest there.
-seconds = (spikes[:, 0] - first_sample) / rate_hz
-start = max(0, int((seconds[0] - 0.1) * rate_hz)) if len(seconds) else 0
+# The first spike that was fired (0 is a PSP's delivery), and the samples around it. Its channel is
+# the one that is lowest there; electrodes that were stimulated carry the artefact, others first.
+n_samples = recording.get_num_samples(segment_index=0)
+fired = spikes[(spikes[:, 2] != 0) & (spikes[:, 0] < first_sample + n_samples)]
+shown = fired[0, 0] - first_sample if len(fired) else 0
+start, end = max(0, shown - int(0.1 * rate_hz)), shown + int(0.4 * rate_hz)
 traces = recording.get_traces(
     start_frame=start,
-    end_frame=min(start + int(0.5 * rate_hz), recording.get_num_samples(segment_index=0)),
+    end_frame=min(end, n_samples),
     segment_index=0,
     return_in_uV=True,
 )
-channel = int(np.argmin(traces.min(axis=0)))
+stimulated = {name for (name,) in events.execute("SELECT DISTINCT target FROM doses")}
+quiet = [n for n, name in enumerate(recording.channel_ids) if name not in stimulated]
+quiet = quiet or list(range(len(recording.channel_ids)))
+at = slice(max(0, shown - start - 10), shown - start + 10)
+channel = quiet[int(np.argmin(traces[at][:, quiet].min(axis=0)))]
+depth_uv = max(50.0, -traces[at, channel].min())
+seconds = (spikes[:, 0] - first_sample) / rate_hz
 times = (start + np.arange(len(traces))) / rate_hz
 
 figure, (top, middle, bottom) = plt.subplots(3, 1, figsize=(10, 7), layout="constrained")
 top.plot(times, traces[:, channel], linewidth=0.6)
+fired_s = (fired[:, 0] - first_sample) / rate_hz
+top.plot(fired_s, np.full(len(fired_s), -1.3 * depth_uv), "^", markersize=5)
+top.set_xlim(times[0], times[-1])
+top.set_ylim(-1.5 * depth_uv, 1.5 * depth_uv)  # an artefact may reach beyond
 top.set_ylabel(f"{recording.channel_ids[channel]} (uV)")
 top.set_xlabel("time in the recording (s)")
 for kind, label in ((0, "PSP delivered"), (1, "stimulated spike"), (2, "spontaneous spike")):
@@ -66,7 +79,8 @@ verdicts = events.execute(
     "SELECT CASE verdict WHEN 'refusal' THEN reason ELSE verdict END, count(*) "
     "FROM audit WHERE kind = 'request' GROUP BY 1 ORDER BY 2 DESC"
 ).fetchall()
-bottom.barh([word for word, _ in verdicts], [count for _, count in verdicts])
+bottom.barh([word for word, _ in verdicts], [count for _, count in verdicts], height=0.5)
+bottom.set_ylim(-1, len(verdicts))
 bottom.set_xlabel("requests")
 figure.suptitle(session.name)
 figure.savefig(picture, dpi=110)
