@@ -20,9 +20,10 @@ from app.core.real_time import PRIORITY, take_real_time
 from app.core.worker import Worker
 from app.dry_run import as_recorders
 from app.engine.console_access import console_access
-from app.engine.engine import Engine, EngineParts
+from app.engine.engine import Engine
 from app.engine.metrics import MetricsServer, served
 from app.engine.operator_commands import OperatorCommands
+from app.engine.parts import EngineParts
 from app.engine.process import ParentWatch, ended_by_signals
 from app.engine.showing import FeedLogHandler
 from app.engine.status import engine_status

@@ -20,7 +20,8 @@ from app.config.experiment import experiment_hash
 from app.config.paths import session_root
 from app.core.clock import monotonic_ns
 from app.core.input_log import InputLog
-from app.engine.engine import Engine, EngineParts
+from app.engine.engine import Engine
+from app.engine.parts import EngineParts
 from app.engine.record_faults import RecordFaults
 from app.instruments import Rig, provenance_of
 from app.recording.disk import Disk

@@ -8,8 +8,9 @@ from app.console.control import Caller, ControlLock
 from app.console.description import Described, describe
 from app.console.messages import CommandRefusedError
 from app.engine.arguments import flag, number, text
-from app.engine.engine import Engine, EngineParts
+from app.engine.engine import Engine
 from app.engine.loop_latency import EDGES_S
+from app.engine.parts import EngineParts
 from app.engine.procedure_commands import ProcedureCommands
 from app.engine.run_commands import RunCommands
 from app.engine.status import engine_status

@@ -6,7 +6,8 @@ from typing import Any
 from app.console.control import Caller
 from app.console.messages import CommandRefusedError
 from app.engine.arguments import text
-from app.engine.engine import Engine, EngineParts
+from app.engine.engine import Engine
+from app.engine.parts import EngineParts
 from app.engine.procedures import Procedures
 from app.engine.protocol_runner import ProtocolState
 

@@ -7,7 +7,8 @@ from app.console.control import Caller
 from app.console.messages import CommandRefusedError
 from app.core.signal_view import ThresholdChange
 from app.engine.arguments import flag, number, text
-from app.engine.engine import Engine, EngineParts
+from app.engine.engine import Engine
+from app.engine.parts import EngineParts
 from app.engine.protocol_runner import ProtocolRunner, ProtocolState, ProtocolStatus
 from app.recording.errors import RecordingError
 from app.safety.actuator_worker import ActuatorJob

@@ -6,7 +6,8 @@ import resource
 from dataclasses import asdict, astuple
 from typing import Any
 
-from app.engine.engine import Engine, EngineParts
+from app.engine.engine import Engine
+from app.engine.parts import EngineParts
 from drivers.mea.protocol import Pattern
 
 
