@@ -145,7 +145,7 @@ def test_a_pattern_is_judged_as_it_is_typed(qtbot: QtBot, tmp_path: Path) -> Non
         first.setText("2")
         assert editor.copy.isEnabled()
         assert not editor.trigger.isEnabled()  # not armed
-        editor.set_armed(True)
+        editor.set_state(is_armed=True, why_no_upload="")
         assert editor.trigger.isEnabled()
         first.setText("2.01")
         assert not editor.trigger.isEnabled()  # the amplifier holds another one

@@ -47,6 +47,8 @@ class UpkeepStatus:
     time_ns: int = 0
     held: tuple[Pattern, ...] = ()
     """The patterns as the amplifier holds them."""
+    n_uploads: int = 0
+    """Of this session; before the first, what is held is what the engine was started with."""
     impedance: ImpedanceCheck | None = None
     measured_ns: int | None = None
 
@@ -158,7 +160,7 @@ class AmplifierUpkeep(Worker):
             permit.spend(self._amplifier.name)
             after = tuple(new if p.pattern_id == new.pattern_id else p for p in held)
             self._amplifier.prepare(after)
-            self._show(held=after)
+            self._show(held=after, n_uploads=self._status.n_uploads + 1)
             return f"pattern {new.pattern_id} uploaded and read back"
         check = self._able().measure_impedance(permit)
         self._show(impedance=check, measured_ns=self._clock_ns())

@@ -116,11 +116,21 @@ def _instruments(parts: EngineParts, now_ns: int) -> list[dict[str, Any]]:
 
 
 def _upkeep(parts: EngineParts) -> list[dict[str, Any]]:
-    """Return what became of the newest upkeep, and which patterns are not the site file's."""
+    """Return what became of the newest upkeep, and what the amplifier holds if it was changed."""
     rows = []
     for name, upkeep in parts.upkeep.items():
         status = upkeep.status
         listed = {p.pattern_id: p for p in parts.file_patterns().get(name, ())}
+        held = [
+            {
+                "pattern_id": pattern.pattern_id,
+                "channels": list(pattern.channels),
+                "is_in_file": _is_listed(pattern, listed.get(pattern.pattern_id)),
+                **asdict(pattern.pulse),
+            }
+            for pattern in status.held
+        ]
+        is_changed = status.n_uploads > 0 or not all(p["is_in_file"] for p in held)
         rows.append(
             {
                 "instrument": name,
@@ -130,15 +140,7 @@ def _upkeep(parts: EngineParts) -> list[dict[str, Any]]:
                 "time_ns": status.time_ns or None,
                 "measured_ns": status.measured_ns,
                 "can_measure": upkeep.can_measure,
-                "differing": [
-                    {
-                        "pattern_id": pattern.pattern_id,
-                        "channels": list(pattern.channels),
-                        **asdict(pattern.pulse),
-                    }
-                    for pattern in status.held
-                    if not _is_listed(pattern, listed.get(pattern.pattern_id))
-                ],
+                "held": held if is_changed else [],
             }
         )
     return rows

@@ -12,6 +12,7 @@ from app.gui.engine_link import EngineLink
 from app.gui.faults import shielded
 from app.gui.panel import Panel
 from app.gui.panel_head import PanelHead
+from app.gui.panels.impedance import ImpedancePanel
 from app.gui.panels.instruments import InstrumentsPanel
 from app.gui.panels.links import LinksPanel
 from app.gui.panels.log import LogPanel
@@ -36,6 +37,7 @@ class SiteView(QMainWindow):
         self.safety = SafetyPanel(link, theme)
         self.links = LinksPanel(link)
         self.synapses = SynapsesPanel(link, theme)
+        self.impedance = ImpedancePanel(link, theme)
         self.recording = RecordingPanel(link)
         self.instruments = InstrumentsPanel(link, theme)
         self.log = LogPanel(link, theme)
@@ -48,6 +50,7 @@ class SiteView(QMainWindow):
             self.safety,
             self.links,
             self.synapses,
+            self.impedance,
             self.recording,
             self.instruments,
             self.log,
@@ -61,7 +64,7 @@ class SiteView(QMainWindow):
 
     def _make_docks(self) -> None:
         """Make the docks: signals left, what is dangerous right, the rest below."""
-        views = (*self.signals.widgets, self.synapses)
+        views = (*self.signals.widgets, self.synapses, self.impedance)
         main = [self._dock(w, w.windowTitle(), w.whatsThis()) for w in views]
         right = [self._panel_dock(p) for p in (self.safety, self.recording, self.instruments)]
         for dock in right:
@@ -142,6 +145,7 @@ class SiteView(QMainWindow):
         """Take other colours."""
         self.signals.set_theme(theme)
         self.synapses.set_theme(theme)
+        self.impedance.set_theme(theme)
         self.instruments.set_theme(theme)
         self.safety.arm_form.button.set_theme(theme)
         self.log.model.theme = theme
@@ -157,7 +161,7 @@ class SiteView(QMainWindow):
     def _take(self, arrival: object) -> None:
         if isinstance(arrival, FeedFormat):
             has_amplifier = bool(arrival.channel_names)
-            for widget in self.signals.amplifier_widgets:
+            for widget in (*self.signals.amplifier_widgets, self.impedance):
                 self.docks[widget.windowTitle()].setVisible(has_amplifier)
             if not has_amplifier:
                 self.docks[self.synapses.title].raise_()

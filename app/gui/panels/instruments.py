@@ -1,5 +1,6 @@
 """Instruments: what stands in this laboratory, how it is, and how busy the engine is."""
 
+from dataclasses import asdict
 from typing import Any
 
 from PyQt6.QtWidgets import QGridLayout, QLabel
@@ -11,6 +12,7 @@ from app.gui.numbers import duration, grouped, size
 from app.gui.panel import Panel, card, heading, muted, set_tone
 from app.gui.panels.pattern_editor import PatternEditor
 from app.gui.theme import Theme
+from drivers.mea.protocol import Pattern
 
 SILENT_S = 0.5
 """An amplifier whose last samples are older does not deliver."""
@@ -31,10 +33,12 @@ class InstrumentsPanel(Panel):
         self.rows: dict[str, tuple[QLabel, QLabel]] = {}
         self.meters: dict[str, QLabel] = {}
         self.latency = LatencyPlot(theme)
-        self.editor = PatternEditor()
+        self.editor = PatternEditor(theme)
         self.editor.trigger_wanted.connect(self._trigger)
+        self.editor.upload_wanted.connect(self._upload)
         self._provenance: dict[str, str] = {}
         self._cpu: tuple[float, int] | None = None
+        self._upload_job: int | None = None
         self._arrange()
 
     def _arrange(self) -> None:
@@ -73,6 +77,7 @@ class InstrumentsPanel(Panel):
     def set_theme(self, theme: Theme) -> None:
         """Take other colours."""
         self.latency.set_theme(theme)
+        self.editor.upload.button.set_theme(theme)
 
     def show_description(self, description: dict[str, Any]) -> None:
         """Take what stands here."""
@@ -80,6 +85,7 @@ class InstrumentsPanel(Panel):
         self._provenance = {i["name"]: i["provenance"] for group in groups for i in group}
         self.latency.set_edges(description.get("loop_latency_edges_s", ()))
         self.editor.set_amplifier(next(iter(description["amplifiers"]), None))
+        self.editor.set_operators(description["operators"])
 
     def show_status(self, status: dict[str, Any]) -> None:
         """Show every instrument and meter."""
@@ -87,7 +93,7 @@ class InstrumentsPanel(Panel):
             self._show_instrument(instrument)
         self._show_meters(status)
         self.latency.show_counts(status["loop_latency"])
-        self.editor.set_armed(status["gate"]["state"] == "armed")
+        self._show_editor(status)
 
     def show_unknown(self, reason: str) -> None:
         """Show that nothing is known of any instrument."""
@@ -97,7 +103,21 @@ class InstrumentsPanel(Panel):
             set_tone(state, "unknown")
         for value in self.meters.values():
             value.setText("–")
-        self.editor.set_armed(False)
+        self.editor.set_state(is_armed=False, why_no_upload=reason)
+
+    def _show_editor(self, status: dict[str, Any]) -> None:
+        state = status["gate"]["state"]
+        upkeep = next(iter(status.get("upkeep", ())), None)
+        why_not = "" if state == "disarmed" else "The amplifier stops for it: disarm first."
+        if upkeep is not None:
+            self.editor.show_held(upkeep["held"])
+            if upkeep["state"] == "at work":
+                why_not = "The amplifier is being worked on …"
+            elif upkeep["job"] == self._upload_job:
+                self._upload_job = None
+                tone = "" if upkeep["state"] == "done" else "bad"
+                self.editor.say_uploaded(upkeep["sentence"], tone)
+        self.editor.set_state(is_armed=state == "armed", why_no_upload=why_not)
 
     def _show_instrument(self, instrument: dict[str, Any]) -> None:
         name = instrument["name"]
@@ -149,6 +169,26 @@ class InstrumentsPanel(Panel):
         operators = self.link.description.get("operators", [])
         who = operators[0] if operators else "operator"
         self.link.call("trigger", self._triggered, who=who, instrument=instrument, pattern=pattern)
+
+    def _upload(self, instrument: str, pattern: Pattern, who: str, reason: str) -> None:
+        pulse = asdict(pattern.pulse)
+        del pulse["is_negative_first"]  # stays as it is
+        self.link.call(
+            "upload pattern",
+            self._uploading,
+            instrument=instrument,
+            pattern=pattern.pattern_id,
+            who=who,
+            reason=reason,
+            is_confirmed=True,
+            **pulse,
+        )
+
+    def _uploading(self, reply: Reply) -> None:
+        job = reply.result.get("job")
+        self._upload_job = job if isinstance(job, int) else None
+        if not reply.is_ok:
+            self.editor.say_uploaded(f"Refused: {reply.error}", "bad")
 
     def _triggered(self, reply: Reply) -> None:
         text = "Asked of the Gate; its verdict stands in the log." if reply.is_ok else reply.error

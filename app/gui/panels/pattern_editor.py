@@ -1,5 +1,6 @@
 """Stimulation patterns: what is prepared, what a change would amount to, a trigger by hand."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,10 +15,12 @@ from PyQt6.QtWidgets import (
     QVBoxLayout,
 )
 
+from app.gui.confirm_form import ConfirmForm
 from app.gui.drawing.calm_combo_box import CalmComboBox
 from app.gui.number_field import NumberField
 from app.gui.panel import heading, muted, set_tone
 from app.gui.pattern_check import check_pattern, pattern_of, site_toml
+from app.gui.theme import Theme
 from drivers.mea.protocol import Pattern
 
 # name, label, low, high, unit, factor to SI, tip
@@ -30,21 +33,28 @@ FIELDS = (
     ("interphase_s", "Gap between", 0, 10_000, "us", 1e-6, "Between the two phases"),
     ("period_s", "Period", 0.1, 10_000, "ms", 1e-3, "From pulse to pulse of the train"),
 )  # fmt: skip
+UPLOAD_TIP = (
+    "Uploads the changed waveform to the amplifier, so that it can be tried by a trigger. The Gate "
+    "judges it by the site's limits again; site.toml stays as it is"
+)
 
 
 class PatternEditor(QFrame):
     """Shows one prepared pattern. Editing computes and judges; it changes no instrument.
 
-    Patterns are uploaded when the engine starts, so a changed one goes into `site.toml`.
+    A changed one can be uploaded to try it; it lasts until the engine ends, and belongs into
+    `site.toml`.
     """
 
     trigger_wanted = pyqtSignal(str, int)
+    upload_wanted = pyqtSignal(str, object, str, str)
+    """Amplifier, pattern, who, why."""
 
-    def __init__(self) -> None:
+    def __init__(self, theme: Theme) -> None:
         super().__init__()
         self.setObjectName("card")
         self.choice = CalmComboBox()
-        self.choice.setToolTip("The patterns that were uploaded to the amplifier at the start")
+        self.choice.setToolTip("The patterns that the amplifier holds, by number and electrodes")
         self.fields = {
             name: NumberField(label, low, high, unit, tip=tip)
             for name, label, low, high, unit, _, tip in FIELDS
@@ -55,19 +65,23 @@ class PatternEditor(QFrame):
         self.verdict = QLabel()
         self.verdict.setWordWrap(True)
         self.copy = QPushButton("Copy for site.toml")
-        self.copy.setToolTip("A changed pattern takes effect at the engine's next start")
+        self.copy.setToolTip("Copies the pattern as text: site.toml is what the engine starts with")
         self.trigger = QPushButton("Trigger the prepared pattern")
         self.words = muted()
         self.answer = QLabel()
         self.answer.setWordWrap(True)
+        self.upload = ConfirmForm("Try the changed pattern", UPLOAD_TIP, theme)
         self._amplifier: dict[str, Any] | None = None
+        self._held: list[dict[str, Any]] = []
         self._is_armed = False
+        self._why_no_upload = ""
         self._arrange()
         self.choice.currentIndexChanged.connect(self._show_prepared)
         for field in (*self.fields.values(), self.n_pulses):
             field.changed.connect(self._judge)
         self.copy.clicked.connect(self._copy)
         self.trigger.clicked.connect(self._trigger)
+        self.upload.confirmed.connect(self._upload)
         self.hide()
 
     def _arrange(self) -> None:
@@ -85,6 +99,7 @@ class PatternEditor(QFrame):
         row.addWidget(self.copy)
         row.addWidget(self.trigger)
         column.addLayout(row)
+        column.addWidget(self.upload)
 
     def set_amplifier(self, amplifier: dict[str, Any] | None) -> None:
         """Take an amplifier's patterns and limits."""
@@ -96,15 +111,47 @@ class PatternEditor(QFrame):
         self.choice.blockSignals(True)
         self.choice.clear()
         for pattern in amplifier["patterns"]:
-            channels = ", ".join(pattern["channels"])
-            self.choice.addItem(f"pattern {pattern['pattern_id']}: {channels}", pattern)
+            self.choice.addItem("", pattern)
         self.choice.blockSignals(False)
+        self._held = []
+        self._name_patterns()
         self._show_prepared()
 
-    def set_armed(self, is_armed: bool) -> None:
-        """Say whether a trigger can be permitted at all."""
-        self._is_armed = is_armed
+    def set_operators(self, operators: Sequence[str]) -> None:
+        """Offer the site's operators."""
+        self.upload.set_operators(operators)
+
+    def set_state(self, *, is_armed: bool, why_no_upload: str) -> None:
+        """Say whether a trigger can be permitted, and what stands in the way of an upload."""
+        if (is_armed, why_no_upload) != (self._is_armed, self._why_no_upload):
+            self._is_armed, self._why_no_upload = is_armed, why_no_upload
+            self._judge()
+
+    def show_held(self, held: list[dict[str, Any]]) -> None:
+        """Take what the amplifier holds, where that is not what the engine was started with."""
+        if held == self._held:
+            return
+        self._held = held
+        by_id = {pattern["pattern_id"]: pattern for pattern in held}
+        for index in range(self.choice.count()):
+            prepared = self.choice.itemData(index)
+            now = by_id.get(prepared["pattern_id"], {})
+            self.choice.setItemData(index, {**prepared, **now})
+        self._name_patterns()
         self._judge()
+
+    def say_uploaded(self, sentence: str, tone: str) -> None:
+        """Show what became of an upload."""
+        self.answer.setText(sentence)
+        set_tone(self.answer, tone)
+
+    def _name_patterns(self) -> None:
+        for index in range(self.choice.count()):
+            pattern = self.choice.itemData(index)
+            text = f"pattern {pattern['pattern_id']}: {', '.join(pattern['channels'])}"
+            if not pattern.get("is_in_file", True):
+                text += "  – differs from site.toml"
+            self.choice.setItemText(index, text)
 
     def pattern(self) -> Pattern | None:
         """Return the pattern as it is typed; None while a field is refused."""
@@ -117,7 +164,7 @@ class PatternEditor(QFrame):
             value = self.fields[name].value
             if value is None:
                 return None
-            values[name] = value * factor
+            values[name] = float(f"{value * factor:.12g}")
         n_pulses = self.n_pulses.value
         if n_pulses is None:
             return None
@@ -158,11 +205,12 @@ class PatternEditor(QFrame):
 
     def _offer_trigger(self, pattern: Pattern, prepared: dict[str, Any], *, is_well: bool) -> None:
         is_changed = _rounded(pattern) != _rounded(pattern_of(prepared))
+        self._offer_upload(pattern, is_offered=is_changed and is_well)
         self.trigger.setEnabled(self._is_armed and is_well and not is_changed)
         number = prepared["pattern_id"]
         self.trigger.setText(f"Trigger pattern {number}")
         if is_changed:
-            self.words.setText("Changed here only: what the amplifier holds is the prepared one.")
+            self.words.setText("Changed here only: the amplifier holds another one.")
         elif not self._is_armed:
             self.words.setText("The site is not armed: nothing can be triggered.")
         else:
@@ -182,6 +230,20 @@ class PatternEditor(QFrame):
         if pattern is not None and clipboard is not None:
             clipboard.setText(site_toml(pattern, prepared["post"]))
             self.answer.setText("Copied. It takes effect at the engine's next start.")
+
+    def _offer_upload(self, pattern: Pattern, *, is_offered: bool) -> None:
+        self.upload.setVisible(is_offered)
+        self.upload.set_deed(
+            f"upload pattern {pattern.pattern_id}",
+            "The amplifier stops for some seconds and holds this waveform until the engine ends. "
+            "site.toml stays as it is.",
+            self._why_no_upload,
+        )
+
+    def _upload(self, who: str, reason: str) -> None:
+        pattern = self.pattern()
+        if self._amplifier is not None and pattern is not None:
+            self.upload_wanted.emit(self._amplifier["name"], pattern, who, reason)
 
     def _trigger(self) -> None:
         if self._amplifier is not None:
