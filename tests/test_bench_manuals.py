@@ -12,6 +12,7 @@ import pytest
 from bench_smu_rig import SETTINGS, Rig
 
 from drivers.errors import InstrumentProtocolError
+from drivers.smu.bench.dialect import output_state
 from drivers.smu.keithley_2400.wire import Keithley2400
 from drivers.smu.keithley_2450.wire import Keithley2450
 from drivers.smu.keithley_2600.wire import Keithley2600
@@ -256,5 +257,5 @@ def test_several_queries_of_a_line_answer_in_one_line(unit):
     rig.driver.open()
     dialect = type(rig.driver._dialect)()
     answer = ScpiGrammar().parse(dialect.state, '5; 0; +1.000000E-04; 0,"No error"')
-    assert dialect.parse_state(answer.fields).compliance_a == 1e-4
+    assert output_state(answer.fields).compliance_a == 1e-4
     assert rig.driver.settings is SETTINGS

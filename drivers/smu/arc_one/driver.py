@@ -7,9 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from drivers.errors import InstrumentError, InstrumentProtocolError, SafetyLimitError
+from drivers.errors import InstrumentError, SafetyLimitError
 from drivers.permit import Permit, PulseDevice
 from drivers.safe_state import SafeReport, SafeState
+from drivers.smu.agreement import NoAgreementError, read_after, read_until_agreed
 from drivers.smu.arc_one import wire
 from drivers.smu.arc_one.board import ArcOneState, Board
 from drivers.smu.arc_one.counters import ArcOneCounters
@@ -18,7 +19,6 @@ from drivers.smu.arc_one.settings import ArcOneSettings
 from drivers.smu.protocol import Capabilities, DeviceAddress, PulseOutcome, Reading
 from drivers.transport.protocol import Transport
 
-MAX_AGREEMENT_READS = 4
 CELL_DEADLINE_S = 0.02
 """What each device adds to the deadline of a whole array."""
 SENDING_LIMIT_S = 0.5
@@ -139,18 +139,13 @@ class ArcOne:
 
         Raises as `read` does, and `InstrumentProtocolError` if no two agree.
         """
-        readings = [self.read(device)]
-        while len(readings) < MAX_AGREEMENT_READS:
-            readings.append(self.read(device))
-            one_ohm, other_ohm = (reading.resistance_ohm for reading in readings[-2:])
-            if abs(one_ohm - other_ohm) <= self.settings.max_disagreement * min(one_ohm, other_ohm):
-                return readings[-1]
-        self._board.count(n_disagreed=1)
-        values = ", ".join(f"{reading.resistance_ohm:g}" for reading in readings)
-        raise InstrumentProtocolError(
-            f"{self.name}: {device} reads {values} ohm, allowed are two in a row within "
-            f"{self.settings.max_disagreement:.1%}; check its contacts"
-        )
+        try:
+            return read_until_agreed(
+                self.name, lambda: self.read(device), self.settings.max_disagreement
+            )
+        except NoAgreementError:
+            self._board.count(n_disagreed=1)
+            raise
 
     def read_all(self, *, should_stop: Callable[[], bool] = _never) -> npt.NDArray[np.float64]:
         """Measure every device; return ohms, `(n_wordlines, n_bitlines)`.
@@ -232,7 +227,7 @@ class ArcOne:
             self._board.count(n_unconfirmed=1)
             return PulseOutcome(device, sent_ns, None, f"the pulse may have happened: {exc}")
         ohm, volts = (float(value) for value in step)
-        after, detail = self._read_after(device)
+        after, detail = read_after(lambda: self.read(device))
         return PulseOutcome(
             device,
             sent_ns,
@@ -283,12 +278,6 @@ class ArcOne:
                 "; they have been brought together, ask again"
             )
         return device
-
-    def _read_after(self, device: DeviceAddress) -> tuple[Reading | None, str]:
-        try:
-            return self.read(device), ""
-        except InstrumentError as exc:
-            return None, f"the pulse happened, the reading after it failed: {exc}"
 
     def _send_pulse(self, what: str, permit: Permit, lines: wire.Lines, width_s: float) -> int:
         with self._sending:  # make_safe waits for it, so that "no further one" is true

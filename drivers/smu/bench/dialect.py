@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from drivers.errors import InstrumentRefusedError
 from drivers.permit import PulseDevice
 from drivers.smu.bench.settings import BenchSettings
 from drivers.smu.protocol import Capabilities
-from drivers.tagged.message import Fields, Grammar, Message
+from drivers.tagged.message import Fields, Grammar, Message, number, switch
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,30 @@ class Measured:
     """The output is still on."""
 
 
+@dataclass(frozen=True, slots=True)
+class Language:
+    """Which language an instrument must be set to, where there are several."""
+
+    question: str
+    wanted: str
+    advice: str
+
+    def check(self, answer: str) -> None:
+        """Raise `InstrumentRefusedError` if it is set to another: the same words mean nothing."""
+        if answer.strip().upper() != self.wanted:
+            raise InstrumentRefusedError(f"it is set to {answer[:20]!r}; {self.advice}")
+
+
+def output_state(fields: Fields) -> OutputState:
+    """Return the answer to a dialect's `state`: output, then compliance."""
+    output, limit = fields
+    return OutputState(switch(output, "output"), number(limit, "compliance"))
+
+
+def error_queue_tells(fields: Fields) -> None:
+    """Do nothing: what the instrument did not take of a pulse is in its error queue."""
+
+
 class Dialect(Protocol):
     """The words of one family of instruments. Every message leaves the level at 0 V."""
 
@@ -47,18 +72,12 @@ class Dialect(Protocol):
         """Raise `InstrumentProtocolError` if `*IDN?` was not answered by this family."""
 
     @property
-    def language_question(self) -> str | None:
-        """Get the question for the language that is set, where there are several."""
-
-    def check_language(self, answer: str) -> None:
-        """Raise `InstrumentRefusedError` if the instrument is set to another language."""
+    def language(self) -> Language | None:
+        """Get the language that must be set, where there are several."""
 
     @property
     def state(self) -> Message:
-        """Get the question for the output's state. Moves nothing."""
-
-    def parse_state(self, fields: Fields) -> OutputState:
-        """Return the answer to `state`."""
+        """Get the question for the output's state and its compliance. Moves nothing."""
 
     @property
     def off(self) -> Message:

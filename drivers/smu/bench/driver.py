@@ -12,6 +12,7 @@ from drivers.errors import (
 )
 from drivers.permit import Permit, PulseDevice
 from drivers.safe_state import SafeReport, SafeState
+from drivers.smu.agreement import NoAgreementError, read_after, read_until_agreed
 from drivers.smu.bench.counters import BenchCounters
 from drivers.smu.bench.dialect import Dialect, Measured
 from drivers.smu.bench.limits import check_pulse
@@ -21,7 +22,6 @@ from drivers.smu.bench.unit import BenchState, Unit
 from drivers.smu.protocol import Capabilities, DeviceAddress, PulseOutcome, Reading
 from drivers.transport.protocol import LinePort
 
-MAX_AGREEMENT_READS = 4
 EXCHANGE_LIMIT_S = 2.5
 """How long `make_safe` waits for a message that is under way."""
 LEVEL_TOLERANCE = 0.02
@@ -137,18 +137,13 @@ class BenchSmu:
 
         Raises as `read` does, and `InstrumentProtocolError` if no two agree.
         """
-        readings = [self.read(device)]
-        while len(readings) < MAX_AGREEMENT_READS:
-            readings.append(self.read(device))
-            one_ohm, other_ohm = (reading.resistance_ohm for reading in readings[-2:])
-            if abs(one_ohm - other_ohm) <= self.settings.max_disagreement * min(one_ohm, other_ohm):
-                return readings[-1]
-        self._unit.count(n_disagreed=1)
-        values = ", ".join(f"{reading.resistance_ohm:g}" for reading in readings)
-        raise InstrumentProtocolError(
-            f"{self.name}: reads {values} ohm, allowed are two in a row within "
-            f"{self.settings.max_disagreement:.1%}; check its contacts"
-        )
+        try:
+            return read_until_agreed(
+                self.name, lambda: self.read(device), self.settings.max_disagreement
+            )
+        except NoAgreementError:
+            self._unit.count(n_disagreed=1)
+            raise
 
     def pulse(self, permit: Permit) -> PulseOutcome:
         """Apply the permitted pulse, measure in it, and read the device after it.
@@ -251,7 +246,7 @@ class BenchSmu:
         except InstrumentError as exc:
             self._unit.count(n_unconfirmed=1)
             return PulseOutcome(device, sent_ns, None, f"the pulse may have happened: {exc}")
-        after, detail = self._read_after(device)
+        after, detail = read_after(lambda: self.read(device))
         self._unit.count(n_unconfirmed=int(after is None))
         return PulseOutcome(
             device,
@@ -262,12 +257,6 @@ class BenchSmu:
             pulse_a=measured.current_a,
             is_limited=measured.is_limited,
         )
-
-    def _read_after(self, device: DeviceAddress) -> tuple[Reading | None, str]:
-        try:
-            return self.read(device), ""
-        except InstrumentError as exc:
-            return None, f"the pulse happened, the reading after it failed: {exc}"
 
     def _reading(self, device: DeviceAddress, measured: Measured) -> Reading:
         """Return what a measurement means, or raise: a wrong level is no reading of the device."""

@@ -1,12 +1,12 @@
 """What lies between the terminals of a bench unit and the devices: nothing, or a switch."""
 
 from collections.abc import Sequence
-from numbers import Integral
 from typing import Protocol
 
 from drivers.errors import InstrumentError, InstrumentProtocolError, SafetyLimitError
 from drivers.safe_state import SafeState
 from drivers.smu.protocol import DeviceAddress
+from drivers.smu.refusals import check_place
 from drivers.switch.protocol import Switch
 
 THE_CELL = DeviceAddress(1, 1)
@@ -103,7 +103,8 @@ class SwitchedArray:
                     f"{switch.name}: channel {channel} stands for two lines; give each its own"
                 )
         self._switch = switch
-        self._lines = {"word line": tuple(wordlines), "bit line": tuple(bitlines)}
+        self._wordlines = tuple(wordlines)
+        self._bitlines = tuple(bitlines)
         self._selected: DeviceAddress | None = None
         self._is_ours = False
 
@@ -124,13 +125,7 @@ class SwitchedArray:
 
     def check(self, name: str, device: DeviceAddress) -> None:
         """Accept a device of the array, or raise `SafetyLimitError`."""
-        places = (device.wordline, device.bitline)
-        for (word, channels), line in zip(self._lines.items(), places, strict=True):
-            is_number = isinstance(line, Integral) and not isinstance(line, bool)
-            if not (is_number and 1 <= line <= len(channels)):
-                raise SafetyLimitError(
-                    f"{name}: {word} {line!r}, allowed 1 to {len(channels)}; correct the device"
-                )
+        check_place(name, device, len(self._wordlines), len(self._bitlines))
 
     def attach(self) -> None:
         """Reach the switch; moves no relay."""
@@ -179,5 +174,5 @@ class SwitchedArray:
             self._switch.open_all()
 
     def _channels(self, device: DeviceAddress) -> frozenset[str]:
-        wordlines, bitlines = self._lines.values()
-        return frozenset((wordlines[device.wordline - 1], bitlines[device.bitline - 1]))
+        channels = (self._wordlines[device.wordline - 1], self._bitlines[device.bitline - 1])
+        return frozenset(channels)

@@ -15,7 +15,7 @@ from drivers.errors import (
 )
 from drivers.safe_state import SafeState
 from drivers.smu.bench.counters import BenchCounters
-from drivers.smu.bench.dialect import Dialect, Measured, OutputState
+from drivers.smu.bench.dialect import Dialect, Measured, OutputState, output_state
 from drivers.smu.bench.settings import BenchSettings
 from drivers.tagged.conversation import Conversation
 from drivers.tagged.message import Fields, Message
@@ -83,7 +83,7 @@ class Unit:
                 if was_ours:
                     talk.catch_up()
                 self._meet(talk)
-                state = self._dialect.parse_state(talk.ask(self._dialect.state))
+                state = output_state(talk.ask(self._dialect.state))
             if was_ours:
                 self._output_off("opening")
             elif state.is_on:
@@ -170,7 +170,7 @@ class Unit:
     def verify_output(self) -> None:
         """Raise `InstrumentProtocolError` unless output and compliance are as we set them."""
         with self._exchange("looking at the output") as talk:
-            state = self._dialect.parse_state(talk.ask(self._dialect.state))
+            state = output_state(talk.ask(self._dialect.state))
             self._compare(state, is_on=True)
 
     def switch_off(self) -> tuple[SafeState, str]:
@@ -220,9 +220,9 @@ class Unit:
     def _meet(self, talk: Conversation) -> None:
         self.identity = talk.ask_plainly("*IDN?")
         self._dialect.check_identity(self.identity)
-        question = self._dialect.language_question
-        if question is not None:
-            self._dialect.check_language(talk.ask_plainly(question))
+        language = self._dialect.language
+        if language is not None:
+            language.check(talk.ask_plainly(language.question))
         talk.clear_errors()
 
     def _set_up(self) -> None:
@@ -233,15 +233,15 @@ class Unit:
 
     def _switch_on(self) -> None:
         with self._exchange("switching on") as talk:
-            state = self._dialect.parse_state(talk.ask(self._dialect.state))
+            state = output_state(talk.ask(self._dialect.state))
             self._compare(state, is_on=False)
             self.is_ours = True
-            state = self._dialect.parse_state(talk.ask(self._dialect.on))
+            state = output_state(talk.ask(self._dialect.on))
             self._compare(state, is_on=True)
 
     def _output_off(self, what: str) -> None:
         with self._exchange(what) as talk:
-            state = self._dialect.parse_state(talk.ask(self._dialect.off))
+            state = output_state(talk.ask(self._dialect.off))
             if state.is_on:
                 raise InstrumentProtocolError("its output is still on after it was switched off")
         self.is_ours = False

@@ -8,10 +8,10 @@ ends it; with its measurement it is right to about 1.5 ms, and shorter ones than
 
 from drivers.errors import InstrumentProtocolError
 from drivers.permit import PulseDevice
-from drivers.smu.bench.dialect import Measured, OutputState
+from drivers.smu.bench.dialect import Measured, error_queue_tells
 from drivers.smu.bench.settings import BenchSettings
 from drivers.smu.protocol import Capabilities
-from drivers.tagged.message import Fields, Message, fixed, number, numbers, switch
+from drivers.tagged.message import Fields, Message, fixed, numbers, switch
 from drivers.tagged.scpi import ScpiGrammar
 
 PULSE_NPLC = 0.01
@@ -41,24 +41,18 @@ class Keithley2400:
         note="no pulse mode; a list sweep of two points",
     )
     is_wedged_by_reading_off = True
-    language_question = None
+    language = None
     state = Message(_STATE)
     off = Message((":SOUR:VOLT:MODE FIX", ":SOUR:VOLT 0", ":OUTP OFF", *_STATE))
     on = Message((":SOUR:VOLT 0", ":OUTP ON", *_STATE))
+
+    check_prepared = staticmethod(error_queue_tells)
 
     def check_identity(self, identity: str) -> None:
         """Accept "KEITHLEY INSTRUMENTS INC.,MODEL 24x0,..." of the old series."""
         models = ("MODEL 2400", "MODEL 2401", "MODEL 2410", "MODEL 2420")
         if not any(model in identity.upper() for model in models):
             raise InstrumentProtocolError(f"{identity[:80]!r} is no Keithley 2400")
-
-    def check_language(self, answer: str) -> None:
-        """Do nothing: it has one language."""
-
-    def parse_state(self, fields: Fields) -> OutputState:
-        """Return output and compliance."""
-        output, limit = fields
-        return OutputState(switch(output, "output"), number(limit, "compliance"))
 
     def configure(self, settings: BenchSettings) -> tuple[Message, ...]:
         """Reset; fixed ranges; the order of a reading's elements is fixed by the instrument."""
@@ -118,9 +112,6 @@ class Keithley2400:
                 f":SENS:CURR:NPLC {fixed(PULSE_NPLC, 3)}",
             )
         )
-
-    def check_prepared(self, fields: Fields) -> None:
-        """Do nothing: what it does not take is in the error queue."""
 
     def fire(self, settings: BenchSettings, pulse: PulseDevice) -> Message:
         """Run the list, then set up readings again."""

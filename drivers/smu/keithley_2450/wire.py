@@ -6,12 +6,12 @@ the end.
 The shortest width that we promise, 2 ms, is one laboratory's experience.
 """
 
-from drivers.errors import InstrumentProtocolError, InstrumentRefusedError
+from drivers.errors import InstrumentProtocolError
 from drivers.permit import PulseDevice
-from drivers.smu.bench.dialect import Measured, OutputState
+from drivers.smu.bench.dialect import Language, Measured, error_queue_tells
 from drivers.smu.bench.settings import BenchSettings
 from drivers.smu.protocol import Capabilities
-from drivers.tagged.message import Fields, Message, fixed, number, numbers, switch
+from drivers.tagged.message import Fields, Message, fixed, numbers, switch
 from drivers.tagged.scpi import ScpiGrammar
 
 PULSE_NPLC = 0.01
@@ -39,28 +39,21 @@ class Keithley2450:
         note="no specified pulse; a sweep of two levels",
     )
     is_wedged_by_reading_off = False
-    language_question = "*LANG?"
+    language = Language(
+        "*LANG?",
+        "SCPI",
+        "set SCPI in its menu (System, Settings, Command set) and switch it off and on",
+    )
     state = Message(_STATE)
     off = Message((":SOUR:VOLT 0", ":OUTP OFF", *_STATE))
     on = Message((":SOUR:VOLT 0", ":OUTP ON", *_STATE))
+
+    check_prepared = staticmethod(error_queue_tells)
 
     def check_identity(self, identity: str) -> None:
         """Accept "KEITHLEY INSTRUMENTS,MODEL 2450,...", and a 2460."""
         if not any(model in identity.upper() for model in ("MODEL 2450", "MODEL 2460")):
             raise InstrumentProtocolError(f"{identity[:80]!r} is no Keithley 2450")
-
-    def check_language(self, answer: str) -> None:
-        """Accept SCPI only: in another language the same words mean nothing."""
-        if answer.strip().upper() != "SCPI":
-            raise InstrumentRefusedError(
-                f"it is set to {answer[:20]!r}; set SCPI in its menu (System, Settings, Command "
-                "set) and switch it off and on"
-            )
-
-    def parse_state(self, fields: Fields) -> OutputState:
-        """Return output and limit."""
-        output, limit = fields
-        return OutputState(switch(output, "output"), number(limit, "source limit"))
 
     def configure(self, settings: BenchSettings) -> tuple[Message, ...]:
         """Reset; the measure range comes after the source limit, which bounds it."""
@@ -117,9 +110,6 @@ class Keithley2450:
                 f":SOUR:SWE:VOLT:LIST 1,{fixed(pulse.width_s - PULSE_NPLC / 50)},1,OFF,{_BUFFER}",
             )
         )
-
-    def check_prepared(self, fields: Fields) -> None:
-        """Do nothing: what it does not take is in the error queue."""
 
     def fire(self, settings: BenchSettings, pulse: PulseDevice) -> Message:
         """Run the sweep to its end, fetch both points; nothing is left that a trigger starts."""

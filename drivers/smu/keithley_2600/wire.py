@@ -7,7 +7,7 @@ clock. Channel A is used. The shortest width that we promise, 100 us, is not a n
 
 from drivers.errors import InstrumentProtocolError, InstrumentRefusedError
 from drivers.permit import PulseDevice
-from drivers.smu.bench.dialect import Measured, OutputState
+from drivers.smu.bench.dialect import Measured
 from drivers.smu.bench.settings import BenchSettings
 from drivers.smu.protocol import Capabilities
 from drivers.tagged.message import Fields, Message, fixed, number, switch
@@ -38,7 +38,7 @@ class Keithley2600:
         note="not a pulse generator: its rise depends on range and load",
     )
     is_wedged_by_reading_off = False
-    language_question = None
+    language = None
     state = Message((), _STATE)
     off = Message(("smua.source.levelv = 0", "smua.source.output = 0"), _STATE)
     on = Message(("smua.source.levelv = 0", "smua.source.output = 1"), _STATE)
@@ -47,14 +47,6 @@ class Keithley2600:
         """Accept "Keithley Instruments Inc., Model 26xxB, ..."."""
         if not ("KEITHLEY" in identity.upper() and "MODEL 26" in identity.upper()):
             raise InstrumentProtocolError(f"{identity[:80]!r} is no Keithley 2600B")
-
-    def check_language(self, answer: str) -> None:
-        """Do nothing: it speaks TSP, or nothing that we asked was answered."""
-
-    def parse_state(self, fields: Fields) -> OutputState:
-        """Return output and limit."""
-        output, limit = fields
-        return OutputState(switch(output, "output"), number(limit, "source.limiti"))
 
     def configure(self, settings: BenchSettings) -> tuple[Message, ...]:
         """Reset channel A; fixed ranges, output at 0 V when off."""

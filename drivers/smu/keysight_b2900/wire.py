@@ -6,7 +6,7 @@ by itself with a measurement (`:OUTP:ON:AUTO`): that is switched off before anyt
 
 from drivers.errors import InstrumentProtocolError
 from drivers.permit import PulseDevice
-from drivers.smu.bench.dialect import Measured, OutputState
+from drivers.smu.bench.dialect import Measured, error_queue_tells
 from drivers.smu.bench.settings import BenchSettings
 from drivers.smu.protocol import Capabilities
 from drivers.tagged.message import Fields, Message, fixed, number, numbers, switch
@@ -36,24 +36,18 @@ class KeysightB2900:
         is_measuring_pulses=True,
     )
     is_wedged_by_reading_off = False
-    language_question = None
+    language = None
     state = Message(_STATE)
     off = Message((":SOUR1:VOLT 0", ":OUTP1 OFF", *_STATE))
     on = Message((":SOUR1:VOLT 0", ":OUTP1 ON", *_STATE))
+
+    check_prepared = staticmethod(error_queue_tells)
 
     def check_identity(self, identity: str) -> None:
         """Accept "Keysight Technologies,B29..." and the older "Agilent Technologies,B29..."."""
         maker, _, rest = identity.partition(",")
         if not (maker.strip().split(" ")[0] in {"Keysight", "Agilent"} and rest.startswith("B29")):
             raise InstrumentProtocolError(f"{identity[:80]!r} is no Keysight B2900")
-
-    def check_language(self, answer: str) -> None:
-        """Do nothing: it has one language."""
-
-    def parse_state(self, fields: Fields) -> OutputState:
-        """Return output and compliance."""
-        output, limit = fields
-        return OutputState(switch(output, "output"), number(limit, "compliance"))
 
     def configure(self, settings: BenchSettings) -> tuple[Message, ...]:
         """Reset; fixed ranges; no output that goes on or off by itself."""
@@ -117,9 +111,6 @@ class KeysightB2900:
                 f":TRIG1:ACQ:DEL {fixed(pulse.width_s - APERTURE_S - _MARGIN_S)}",
             )
         )
-
-    def check_prepared(self, fields: Fields) -> None:
-        """Do nothing: what it does not take is in the error queue."""
 
     def fire(self, settings: BenchSettings, pulse: PulseDevice) -> Message:
         """Make the pulse, fetch what was measured, go back to direct voltage."""
