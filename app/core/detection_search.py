@@ -197,26 +197,37 @@ def _search_channel(
 
 
 @compiled
+def _mark_hits(s: KernelState) -> None:
+    """Say for each channel whether something may have happened on it.
+
+    One loop over all channels: the compiler checks before each vectorised loop whether its arrays
+    overlap, which takes longer than the 32 channels of a group.
+    """
+    rail = s.settings[0].rail_counts
+    lowest, highest = s.floats[LOWEST], s.floats[HIGHEST]
+    raw_lowest, raw_highest = s.floats[RAW_LOWEST], s.floats[RAW_HIGHEST]
+    negative, positive = s.floats[NEGATIVE_LIMIT], s.floats[POSITIVE_LIMIT]
+    is_settling, is_hit = s.ints[IS_SETTLING], s.ints[IS_HIT]
+    for c in range(s.channels.shape[0]):
+        is_beyond = np.int32(lowest[c] < negative[c]) | np.int32(highest[c] > positive[c])
+        is_railed = np.int32(raw_lowest[c] <= -rail) | np.int32(raw_highest[c] >= rail)
+        is_hit[c] = is_beyond | is_settling[c] | (is_railed << 1)
+
+
+@compiled
 def search(samples: Samples, i: int, start: int, stop: int, s: KernelState) -> None:
     """Search the channels on which something may have happened from `start` to `stop`.
 
     The envelope begins with its column, so a channel may be walked again for what it did earlier
     in the column; the walk itself decides by samples.
     """
-    n, rail = s.channels.shape[0], s.settings[0].rail_counts
-    lowest, highest = s.floats[LOWEST], s.floats[HIGHEST]
-    raw_lowest, raw_highest = s.floats[RAW_LOWEST], s.floats[RAW_HIGHEST]
-    negative, positive = s.floats[NEGATIVE_LIMIT], s.floats[POSITIVE_LIMIT]
-    is_settling, is_hit = s.ints[IS_SETTLING], s.ints[IS_HIT]
+    n, is_hit = s.channels.shape[0], s.ints[IS_HIT]
+    _mark_hits(s)
     for first in range(0, n, N_GROUP):
         group_stop = min(first + N_GROUP, n)
         has_hits = np.int32(0)
         for c in range(first, group_stop):
-            is_beyond = np.int32(lowest[c] < negative[c]) | np.int32(highest[c] > positive[c])
-            is_railed = np.int32(raw_lowest[c] <= -rail) | np.int32(raw_highest[c] >= rail)
-            hit = is_beyond | is_settling[c] | (is_railed << 1)
-            is_hit[c] = hit
-            has_hits |= hit
+            has_hits |= is_hit[c]
         if has_hits == 0:
             continue
         for c in range(first, group_stop):
