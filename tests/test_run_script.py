@@ -25,7 +25,7 @@ def tree(tmp_path: Path) -> Path:
         program = tree / ".venv" / "bin" / name
         program.write_text('#!/bin/sh\nprintf "%s\\n" "$PWD" "$@"\n')
         program.chmod(0o755)
-    (tree / "benchmarks" / "stop.py").write_text("def main() -> int:\n")
+    (tree / "benchmarks" / "stop.py").write_text("sys.exit(main())\n")
     (tree / "benchmarks" / "report.py").write_text("def publish() -> int:\n")
     return tree
 
