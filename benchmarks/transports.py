@@ -30,14 +30,6 @@ READY_LIMIT_S = 20.0
 Sink = Callable[[SpikeRecords], None]
 
 
-class Receiver(Protocol):
-    """The receiving end; calls its sink from a thread of its own."""
-
-    address: Any
-
-    def close(self) -> None: ...
-
-
 class Sender(Protocol):
     """The sending end, connected."""
 

@@ -38,7 +38,6 @@ PHASE_S = 2.0
 PAUSE_S = 0.7
 """After attaching or detaching, until things have settled; not counted."""
 LIMIT_S = 30.0
-MAX_RATIO = 2.0
 MAX_CONSOLE_MS = 0.3
 
 

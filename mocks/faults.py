@@ -9,7 +9,7 @@ A plan is a JSON list of objects, or a JSON object that asks for a random plan:
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import numpy as np
@@ -116,10 +116,6 @@ class FaultPlan:
         self._timed = self._timed[len(due) :]
         self.struck += due
         return due
-
-    def to_json(self) -> str:
-        """Return the plan as one line that `plan_from` reads."""
-        return json.dumps([asdict(f) for f in self.faults])
 
 
 def spoil(piece: bytes, faults: Iterable[Fault]) -> bytes:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.config.check import check_experiment, check_site, check_together, needed_links
+from app.config.check import check_experiment, check_site, check_together
 from app.config.experiment import Experiment, experiment_hash
 from app.config.load import ConfigError, is_site_file, load_experiment, load_site, parse
 from app.config.site import Site
@@ -26,8 +26,6 @@ def test_shipped_chain_has_no_conflicts() -> None:
     experiment = load_experiment(EXAMPLES / "experiment.toml")
     assert [c for site in sites for c in check_site(site)] == []
     assert check_experiment(experiment) + check_together(experiment, sites) == []
-    assert needed_links(experiment, "southampton") == {"padova", "zurich"}
-    assert needed_links(experiment, "padova") == {"southampton"}
     assert is_site_file(EXAMPLES / "padova.toml")
     assert not is_site_file(EXAMPLES / "experiment.toml")
 
@@ -51,6 +49,22 @@ def test_a_culture_elsewhere_must_be_the_one_that_lives_there() -> None:
     )
     said = check_together(experiment, [silent, away])
     assert any("at padova, which states none" in c for c in said)
+
+
+def test_a_link_that_a_synapse_needs_and_nobody_has_is_a_conflict() -> None:
+    experiment = load_experiment(EXAMPLES / "experiment.toml")
+    sites = [load_signed_site(EXAMPLES / f"{name}.toml", is_mock=True).site for name in SITES]
+    hub = next(site for site in sites if site.site == "southampton")
+    lonely = msgspec.structs.replace(hub, peers=hub.peers[:1])
+    (gone,) = [peer.site for peer in hub.peers[1:]]
+    said = check_together(experiment, [lonely])
+    assert [c for c in said if "[[peers]]" in c] == [
+        f"site southampton: synapse {experiment.synapses[0].name} needs a link with {gone}; "
+        "add it under [[peers]]"
+    ]
+    leaf = next(site for site in sites if site.site == gone)
+    said = check_together(experiment, [msgspec.structs.replace(leaf, peers=())])
+    assert any("needs a link with southampton" in c for c in said)
 
 
 @pytest.mark.parametrize(

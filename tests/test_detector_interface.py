@@ -191,10 +191,6 @@ def test_bad_saturated_and_stimulated_channels_are_not_in_the_reference() -> Non
 # Edges of the interface
 
 
-def test_an_event_leaves_three_tenths_of_a_millisecond_after_its_crossing() -> None:
-    assert Detector(stream(1), DetectorSettings()).look_ahead_s == 0.0003
-
-
 def test_blocks_of_another_shape_are_refused() -> None:
     detector = Detector(stream(2), DetectorSettings())
     for wrong in (np.zeros((5, 3), np.int16), np.zeros((5, 2)), np.zeros(5, np.int16)):

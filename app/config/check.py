@@ -70,6 +70,7 @@ def check_together(experiment: Experiment, sites: Iterable[Site]) -> list[str]:
             )
     for synapse in experiment.synapses:
         sentences += _hosting_conflicts(experiment, synapse, by_name)
+    sentences += _link_conflicts(experiment, by_name)
     return sentences + rights_conflicts(experiment, by_name) + culture_conflicts(by_name)
 
 
@@ -79,16 +80,20 @@ def provided_neurons(site: Site) -> set[int]:
     return from_amplifiers | {n for chip in site.chips for n in chip.neurons}
 
 
-def needed_links(experiment: Experiment, site_name: str) -> set[str]:
-    """Return the sites with which `site_name` must be linked for this experiment."""
-    others: set[str] = set()
+def _link_conflicts(experiment: Experiment, by_name: Mapping[str, Site]) -> list[str]:
+    """Return which links the synapses need that a site known here has no peer for."""
+    site_of = {neuron.id: neuron.site for neuron in experiment.neurons}
+    missing: dict[tuple[str, str], str] = {}
     for synapse in experiment.synapses:
-        ends = {experiment.neuron(synapse.pre).site, experiment.neuron(synapse.post).site}
-        if synapse.site == site_name:
-            others |= ends
-        elif site_name in ends:
-            others.add(synapse.site)
-    return others - {site_name}
+        for end in {site_of.get(synapse.pre), site_of.get(synapse.post)} - {synapse.site, None}:
+            for here, there in ((synapse.site, str(end)), (str(end), synapse.site)):
+                site = by_name.get(here)
+                if site is not None and all(peer.site != there for peer in site.peers):
+                    missing.setdefault((here, there), synapse.name)
+    return [
+        f"site {here}: synapse {synapse} needs a link with {there}; add it under [[peers]]"
+        for (here, there), synapse in sorted(missing.items())
+    ]
 
 
 def _hosting_conflicts(

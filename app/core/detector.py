@@ -70,11 +70,6 @@ class Detector:
     """Lowest and highest values for the display, as far as samples have been processed."""
 
     @property
-    def look_ahead_s(self) -> float:
-        """Get how long after its crossing an event is handed out, block length not counted."""
-        return float(self._state.settings["n_delay"][0] / self.stream_format.sample_rate_hz)
-
-    @property
     def is_settled(self) -> bool:
         """Say whether every channel that is neither bad nor pegged knows its noise."""
         channels = self._state.channels

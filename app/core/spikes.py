@@ -80,15 +80,6 @@ class SpikeBatch(msgspec.Struct, frozen=True, eq=False):
     made_ns: int
 
 
-class PspBatch(msgspec.Struct, frozen=True, eq=False):
-    """Weighted events for the site of their post neurons."""
-
-    stream: int
-    records: PspRecords
-    complete_until_ns: int
-    made_ns: int
-
-
 class NeuronSet:
     """A fixed set of neurons, held against many batches."""
 
@@ -112,8 +103,3 @@ class NeuronSet:
             return records[[neuron in self._neurons for neuron in neurons]]
         is_member = np.isin(records["neuron"], self._sorted)
         return records if is_member.all() else records[is_member]
-
-
-def no_spikes() -> SpikeRecords:
-    """Return an empty array of spike records."""
-    return np.empty(0, SPIKE_RECORD)

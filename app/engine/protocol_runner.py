@@ -35,7 +35,6 @@ class ProtocolStatus:
     phase: int = -1
     phase_name: str = ""
     started_ns: int = 0
-    phase_starts_ns: tuple[int, ...] = ()
     end_ns: int = 0
     n_drives: int = 0
     n_left_out: int = 0
@@ -93,7 +92,6 @@ class ProtocolRunner(Worker):
         self.status = ProtocolStatus(
             state=ProtocolState.RUNNING,
             started_ns=start_ns,
-            phase_starts_ns=tuple(starts),
             end_ns=phase_start_ns,
         )
         for index, (phase, at_ns) in enumerate(zip(self._protocol.phases, starts, strict=True)):
