@@ -12,7 +12,12 @@ from app.compose.ground import EngineFiles, Ground
 from app.compose.late_parts import LateParts
 from app.compose.links import identity_of, make_bridge, make_links, make_streams
 from app.compose.procedures import make_desk
-from app.compose.record import make_alerter, make_record, note_recoveries
+from app.compose.record import (
+    make_alerter,
+    make_late_checker,
+    make_record,
+    note_recoveries,
+)
 from app.compose.sources import make_acquisition, make_chip_readers, make_raw_writer
 from app.compose.synapses import make_network
 from app.compose.upkeep import FilePatterns, make_upkeep
@@ -135,5 +140,6 @@ def compose(
         procedures=make_desk(ground, record, gate, links, devices),
         is_dry_run=is_dry_run,
         alerter=make_alerter(ground, ledger),
+        late_checker=make_late_checker(ground, ledger, raw_writer),
         close_instruments=rig.close,
     )

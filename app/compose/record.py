@@ -13,11 +13,13 @@ from app.config.paths import session_root
 from app.console.live_feed import LiveFeed
 from app.core.clock import clock_identity, monotonic_ns, utc_anchor
 from app.engine.alerter import Alerter
+from app.engine.late_checker import LateChecker
 from app.engine.ledger import Ledger
 from app.engine.showing import Showing
 from app.engine.wiring import feed_format, metadata_of, site_numbers
 from app.instruments import profiles_of
 from app.recording.event_log import EventLog
+from app.recording.raw_writer import RawWriter
 from app.recording.recovery import Recovery
 from app.recording.session import Session, create_session
 from app.recording.software import software_versions
@@ -78,6 +80,20 @@ def make_alerter(ground: Ground, ledger: Ledger) -> Alerter | None:
         ground.site.site,
         on_outcome=lambda outcome: ledger.note("engine", outcome),
         on_failure=ground.engine.failed,
+    )
+
+
+def make_late_checker(ground: Ground, ledger: Ledger, raw_writer: RawWriter | None) -> LateChecker:
+    """Return what has the checks of earlier sessions completed while nothing is recorded."""
+
+    def is_recording() -> bool:
+        return raw_writer is not None and raw_writer.is_busy
+
+    return LateChecker(
+        session_root(ground.files.site_file, ground.site),
+        ground.site.site,
+        is_recording,
+        on_failure=lambda name, exc: ledger.note("engine", f"{name}: {exc}"),
     )
 
 

@@ -46,10 +46,25 @@ def status_lines(status: Mapping[str, Any]) -> list[str]:
             f"{amplifier['n_gaps']} gaps, {amplifier['n_spikes']} spikes, "
             f"{amplifier['n_stimuli']} stimuli seen"
         )
+    lines += _late_check_lines(status["late_checks"])
     if status["protocol"] is not None:
         protocol = status["protocol"]
         lines.append(f"protocol: {protocol['state']}, phase {protocol['phase_name'] or '-'}")
     return lines
+
+
+def _late_check_lines(late: Mapping[str, Any] | None) -> list[str]:
+    if late is None or late["state"] == "done":
+        return []
+    how = {
+        "waits": "wait until nothing is recorded",
+        "runs": "are being made",
+        "failed": f"FAILED: {late['detail']}",
+    }
+    return [
+        f"checksums of earlier sessions {how[late['state']]}: {late['n_files']} files, "
+        f"{late['n_bytes'] / 1e9:.1f} GB in {late['n_sessions']} sessions"
+    ]
 
 
 def _budget_lines(gate: Mapping[str, Any]) -> list[str]:

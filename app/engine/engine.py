@@ -13,6 +13,7 @@ from app.core.clock import utc_anchor
 from app.core.worker import Worker
 from app.engine.alerter import Alerter
 from app.engine.amplifier_upkeep import AmplifierUpkeep
+from app.engine.late_checker import LateChecker
 from app.engine.parts import EngineParts
 from app.engine.protocol_runner import ProtocolRunner
 from app.exit_codes import ExitCode
@@ -101,8 +102,8 @@ class Engine:
     def permanent_workers(self) -> list[Worker]:
         """Return the workers that run for as long as the engine does, but for its sources' end."""
         sources = (ProtocolRunner, Acquisition, ChipReader)
-        # These wait for a person's command, and for an instrument, as long as that takes.
-        slow = (Alerter, AmplifierUpkeep)
+        # These wait for a person's command, for an instrument or for old files, however long.
+        slow = (Alerter, AmplifierUpkeep, LateChecker)
         left_out = (*sources, *slow) if self._are_sources_stopped else slow
         return [w for w in self._started if not isinstance(w, left_out)]
 
@@ -220,7 +221,8 @@ class Engine:
             self._end(parts.procedures.workers())
             parts.procedures.close()
         parts.links.drain(DRAIN_LIMIT_S)
-        self._end([w for w in (self.watch, self.console, parts.bridge) if w is not None])
+        outer = (parts.late_checker, self.watch, self.console, parts.bridge)
+        self._end([w for w in outer if w is not None])
         parts.close_instruments()
         parts.ledger.utc()
         if parts.alerter is not None:
@@ -256,6 +258,7 @@ class Engine:
             self.console,
             *parts.chip_readers,
             parts.acquisition,
+            parts.late_checker,
         ]
         return [worker for worker in order if worker is not None]
 

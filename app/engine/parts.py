@@ -13,6 +13,7 @@ from app.core.clock import ClockNs
 from app.core.spikes import Provenance
 from app.engine.alerter import Alerter
 from app.engine.amplifier_upkeep import AmplifierUpkeep
+from app.engine.late_checker import LateChecker
 from app.engine.ledger import Ledger
 from app.engine.procedures import Procedures
 from app.engine.site_links import SiteLinks
@@ -66,4 +67,5 @@ class EngineParts:
     is_dry_run: bool = False
     """Actuators are recorders: everything is judged and nothing moves."""
     alerter: Alerter | None = None
+    late_checker: LateChecker | None = None
     close_instruments: Callable[[], None] = lambda: None

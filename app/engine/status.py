@@ -62,6 +62,7 @@ def engine_status(engine: Engine, parts: EngineParts) -> dict[str, Any]:
         "loop_latency": parts.ledger.loop_latency.counts(),
         "process": _process(),
         "event_log": parts.event_log.status(),
+        "late_checks": parts.late_checker.status if parts.late_checker else None,
         "synapses": list(parts.network.views) if parts.network else [],
         "links": parts.links.status(now_ns),
         "certificate_days_left": parts.links.own_certificate_days_left,

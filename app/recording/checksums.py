@@ -1,8 +1,9 @@
 """`CHECKSUMS.sha256` of a session: one line a file, as `sha256sum -c` reads it."""
 
 import hashlib
+import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from app.recording.errors import RecordingError
@@ -13,6 +14,7 @@ NAME = "CHECKSUMS.sha256"
 PIECE_BYTES = 4 * 2**20
 AT_ONCE_BYTES = 256 * 2**20
 """What is hashed when a session ends; larger files are hashed later, in the background."""
+LARGE_BYTES = 32 * 2**20
 _LINE = re.compile(r"(?P<digest>[0-9a-f]{64})  (?P<name>.+)")
 _LEFT_OUT = {NAME, NAME + ".tmp", LOCK_NAME, "reserve.bin", "ARCHIVED.json"}
 
@@ -63,19 +65,26 @@ def write_checksums(
     *,
     max_bytes: int | None = AT_ONCE_BYTES,
     anew: bool = False,
+    changed: Collection[str] = (),
     on_bytes: OnBytes = lambda _n: None,
 ) -> list[str]:
     """Hash what is not listed yet, smallest first; return the files left for later.
 
-    `max_bytes` bounds the work (None: all of it); `anew` forgets what is listed.
-    Raises OSError as the operating system does.
+    `max_bytes` bounds the work (None: all of it); `anew` forgets what is listed, `changed` names
+    files that are to be hashed again. The list is written after each large file, so an interrupted
+    run goes on with the next. Raises OSError as the operating system does.
     """
     sums = {} if anew else read_checksums(folder)
     names = {
         path.relative_to(folder).as_posix(): path.stat().st_size for path in summed_files(folder)
     }
-    sums = {name: digest for name, digest in sums.items() if name in names}
+    sums = {name: digest for name, digest in sums.items() if name in names and name not in changed}
     left = []
+
+    def write() -> None:
+        text = "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
+        replace_file(files, folder / NAME, text.encode())
+
     budget = float("inf") if max_bytes is None else max_bytes
     for name in sorted(names.keys() - sums.keys(), key=lambda name: (names[name], name)):
         if names[name] > budget:
@@ -83,8 +92,9 @@ def write_checksums(
             continue
         budget -= names[name]
         sums[name] = sha256_of(folder / name, on_bytes)
-    text = "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
-    replace_file(files, folder / NAME, text.encode())
+        if names[name] > LARGE_BYTES:
+            write()
+    write()
     return left
 
 
@@ -95,6 +105,8 @@ def sha256_of(path: Path, on_bytes: OnBytes = lambda _n: None) -> str:
         while piece := file.read(PIECE_BYTES):
             digest.update(piece)
             on_bytes(len(piece))
+            # Nobody reads it soon, and hours of it would push all else out of memory.
+            os.posix_fadvise(file.fileno(), 0, file.tell(), os.POSIX_FADV_DONTNEED)
     return digest.hexdigest()
 
 

@@ -90,7 +90,7 @@ class RawWriter(Worker):
         """
         layout = StreamLayout(stream_format)
         with self._door:
-            if self._state in (RawState.STARTING, RawState.RECORDING):
+            if self.is_busy:
                 raise RecordingError(f"{self.name}: already recording, or not yet closed")
             self._room.must_hold(planned_s, layout.bytes_per_s, self.name)
             self._layout = layout
@@ -125,6 +125,11 @@ class RawWriter(Worker):
     def is_pressed(self) -> bool:
         """Say whether the ring is nearly full: whatever else costs time should be given up."""
         return self._ring.fill >= PRESSED_AT
+
+    @property
+    def is_busy(self) -> bool:
+        """Say whether a recording runs, or is asked for."""
+        return self._state in (RawState.STARTING, RawState.RECORDING)
 
     @property
     def is_incomplete(self) -> bool:
@@ -272,7 +277,7 @@ class RawWriter(Worker):
 
     def _end_if_room_is_needed(self) -> None:
         why, self._must_give_room = self._must_give_room, ""
-        if why and self._state in (RawState.STARTING, RawState.RECORDING):
+        if why and self.is_busy:
             self._end_by_fault("disk full", why)
 
     def _give_up(self, exc: OSError) -> None:

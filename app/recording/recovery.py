@@ -18,6 +18,7 @@ from app.recording.session_lock import SessionLock, writer_of
 
 CHECK_AT_ONCE_BYTES = 256 * 2**20
 """A larger event log is checked later, in the background."""
+CHECK_LEFT = "events.sqlite: large; its check is left for later"
 
 
 @dataclass(slots=True)
@@ -114,7 +115,7 @@ def _recover_events(folder: Path, said: list[str]) -> dict[str, int]:
                 if verdict != "ok":
                     raise RecordingError(f"{path}: {verdict}; keep a copy before anything else")
             else:
-                said.append("events.sqlite: large; its check is left for later")
+                said.append(CHECK_LEFT)
             starts = dict(
                 database.execute(
                     "SELECT folder, sample_index FROM raw_recordings WHERE event = 'started'"

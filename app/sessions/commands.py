@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.exit_codes import ExitCode
-from app.recording.checksums import write_checksums
 from app.recording.errors import RecordingError
+from app.recording.late_checks import complete, left_in
 from app.recording.session_lock import writer_of
 from app.sessions.progress import Progress
 
@@ -122,9 +122,9 @@ def recover(arguments: argparse.Namespace) -> int:
             _say(f"  {sentence}")
         if recovery.state in ("whole", "recovered"):
             with Progress(f"  {recovery.folder.name}: checksums") as progress:
-                write_checksums(
-                    recovery.folder, DiskFiles(), max_bytes=None, on_bytes=progress.advance
-                )
+                left = left_in(recovery.folder)
+                if left is not None:
+                    complete(left, DiskFiles(), progress.advance)
     is_well = all(recovery.state != "damaged" for recovery in recoveries)
     return ExitCode.OK if is_well else ExitCode.FAILED
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from app.config.experiment import Experiment
 from app.config.load import ConfigError, parse, read_bounded
 from app.recording.checksums import read_checksums, summed_files
+from app.recording.late_checks import left_in
 from app.recording.raw_reader import RawSamples
 from app.recording.reader import SessionReader
 from app.recording.session import Metadata
@@ -274,7 +275,9 @@ def _checksums(folder: Path) -> str:
     n_files, n_summed = sum(1 for _ in summed_files(folder)), len(read_checksums(folder))
     if n_summed == 0:
         return "none yet"
-    return f"{n_summed} of {n_files} files"
+    left = left_in(folder)
+    later = f"; {left.n_bytes / 1e9:.1f} GB to come in the background" if left else ""
+    return f"{n_summed} of {n_files} files{later}"
 
 
 def _kilohms(ohms: float | None) -> str:
