@@ -86,8 +86,10 @@ def test_a_window_over_a_stalled_socket_costs_nothing_and_what_it_armed_trips(
         until(lambda: stalled.shown["state"] == "UNKNOWN", "the window knows nothing")
         assert bench.tripped_ns(stalled_ns) - stalled_ns <= PROMISED_NS
         until(lambda: bench.n_sent >= n_sent + FROZEN_S * RATE_HZ, "stalled", FROZEN_S + 20.0)
+        until(lambda: stalled.says("dialled anew"), "the window gives the connection up")
         network.is_stalled.clear()
         until(lambda: stalled.shown["state"] == "TRIPPED", "the window goes on")
+        until(lambda: stalled.says("attached again after"), "it says so")
         until(lambda: stalled.says("trace columns"), "it says what it was not shown")
         evidence.assert_nothing_lost()
         assert stalled.ends_in_order()

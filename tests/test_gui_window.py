@@ -131,9 +131,10 @@ def test_recording_is_started_and_shown_from_what_the_file_holds(
 def test_an_engine_that_goes_is_unknown_and_one_that_comes_back_is_known(
     qtbot: QtBot, tmp_path: Path
 ) -> None:
-    first = ScriptedEngine()
+    first, feed = ScriptedEngine(), LiveFeed(feed_format())
+    feed.happened(LogLine(time_ns=1, level="info", source="gate", text="boot done"))
     with ExitStack() as stack:
-        _, path = stack.enter_context(serving(LiveFeed(feed_format()), first))
+        _, path = stack.enter_context(serving(feed, first))
         with open_window(qtbot, path, tmp_path) as window:
             qtbot.waitUntil(lambda: window.link.is_fresh, timeout=20_000)
             sockets = path.parent
@@ -143,9 +144,41 @@ def test_an_engine_that_goes_is_unknown_and_one_that_comes_back_is_known(
             assert window.top_bar.state.property("tone") == "unknown"
             assert window.view.safety.state.text() == "UNKNOWN"
             assert window.view.recording.state.text() == "UNKNOWN"
+            feed.happened(LogLine(time_ns=2, level="info", source="link", text="meanwhile"))
             (sockets / "first.sock").rename(path)
             qtbot.waitUntil(lambda: window.link.is_fresh, timeout=5_000)
             qtbot.waitUntil(lambda: window.top_bar.state.text() == "DISARMED", timeout=5_000)
+            model = window.view.log.model
+
+            def log() -> list[str]:
+                return [model.text(row) for row in range(model.rowCount())]
+
+            qtbot.waitUntil(lambda: any("meanwhile" in t for t in log()), timeout=5_000)
+            qtbot.waitUntil(lambda: any("attached again after" in t for t in log()), timeout=5_000)
+            assert sum("boot done" in text for text in log()) == 1
+            assert not any("times" in text for text in log())
+
+
+def test_a_silent_engine_is_dialled_anew(
+    qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.gui.engine_link.SILENT_S", 0.5)
+    is_free = threading.Event()
+
+    class SilentEngine(ScriptedEngine):
+        def handle(self, caller: Caller, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+            if name == "note":
+                is_free.wait(20.0)
+            return super().handle(caller, name, arguments)
+
+    engine = SilentEngine()
+    with window_on(qtbot, engine, tmp_path) as window:
+        reasons: list[str] = []
+        window.link.detached.connect(reasons.append)
+        window.link.call("note", who="Ada", text="the engine hangs over this")
+        qtbot.waitUntil(lambda: any("dialled anew" in r for r in reasons), timeout=5_000)
+        is_free.set()
+        qtbot.waitUntil(lambda: window.link.is_fresh, timeout=5_000)
 
 
 def test_log_shows_and_filters(qtbot: QtBot, tmp_path: Path) -> None:

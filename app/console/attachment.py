@@ -13,7 +13,7 @@ import msgspec
 from app.bridge.connection import ClosedError, Connection, Stage
 from app.bridge.tls import StrangerError, TlsIdentity
 from app.console.feed import FeedItem
-from app.console.feed_wire import decode_item
+from app.console.feed_wire import LINES, decode_item, ring_of
 from app.console.happenings import Happening
 from app.console.messages import Command, Reply
 from app.console.unix_address import connect_unix
@@ -73,6 +73,8 @@ class Attachment:
 
     def __init__(self, place: EnginePlace, clock_ns: ClockNs = monotonic_ns) -> None:
         self.place = place
+        self.positions: dict[str, int] = {}
+        """How far the feed has come, by ring: what `subscribe` takes to go on after a break."""
         self._clock_ns = clock_ns
         self._next_id = 1
         self._end = ""
@@ -106,6 +108,9 @@ class Attachment:
         arrivals: list[Arrival] = []
         for frame in frames:
             self._guarded(lambda frame=frame: arrivals.extend(_arrivals(frame)))
+            ring = LINES if frame.type is FrameType.EVENT else ring_of(frame.body)
+            if frame.seq and ring is not None:
+                self.positions[ring] = frame.seq
         return arrivals
 
     def close(self) -> None:

@@ -1,91 +1,86 @@
-"""One console's place in detection's ring of envelope columns, with buffers of its own."""
-
-from collections.abc import Iterator
-from itertools import pairwise
+"""One console's place in detection's ring of envelope columns."""
 
 import numpy as np
-import numpy.typing as npt
 
-from app.console.column_kernel import gather
+from app.console.column_kernel import copy_columns, survey
 from app.console.feed import Span, SpanKind
-from app.console.feed_wire import columns_per_body, encode_items, envelope_head
+from app.console.feed_wire import ENVELOPE, ENVELOPE_HEAD, columns_per_body, encode_items
+from app.console.frame_buffer import FrameBuffer
 from app.console.live_feed import TimeOf
+from app.core.frames import HEADER, FrameType
 from app.core.signal_view import EnvelopeRing
+
+MAX_BYTES = 1 << 20
+"""Of columns at once; a console that has fallen back catches up over some frames."""
 
 
 class ColumnReader:
-    """Reads what is new as bodies of frames. One thread calls it; `buffers` are reused."""
+    """Writes what is new as frames. One thread calls it."""
 
-    def __init__(self, ring: EnvelopeRing) -> None:
+    def __init__(self, ring: EnvelopeRing, next_column: int | None = None) -> None:
+        """Begin with the column that is made next, or go on where a reader had got to."""
         self._ring = ring
-        self._next = ring.n_published
-        n, n_channels = ring.n_readable, ring.values.shape[2]
-        self._counts = np.empty((n, 2, n_channels), np.int16)
-        self._extents = np.empty((n, 2), np.int64)
-        self._is_pegged = np.empty(n, np.bool_)
+        self.next = ring.n_published if next_column is None else next_column
+        n_channels = ring.values.shape[2]
         self._step = columns_per_body(n_channels)
+        self._n_max = min(ring.n_readable, max(self._step, MAX_BYTES // (4 * n_channels)))
+        self._first_samples = np.empty(self._n_max, np.int64)
+        self._runs = np.empty((self._n_max, 2), np.int64)
+        self._pegged_runs = np.empty((self._n_max, 2), np.int64)
 
-    def bodies(self, time_of: TimeOf, *, is_filtered: bool) -> tuple[list[bytes], int]:
-        """Return the columns since the last call, and how many were lost before them."""
-        ring = self._ring
-        end = ring.n_published
-        first = min(max(self._next, ring.oldest), end)
-        n = end - first
-        gather(
-            ring.values,
-            ring.marks,
-            ring.extents,
-            first,
-            n,
-            0 if is_filtered else 2,
-            self._counts,
-            self._extents,
-            self._is_pegged,
+    def fill(self, buffer: FrameBuffer, time_of: TimeOf, *, is_filtered: bool) -> int:
+        """Append the columns since the last call; return how many were lost before them.
+
+        The buffer is filled to an even byte.
+        """
+        ring, start = self._ring, buffer.end
+        while True:
+            first = min(max(self.next, ring.oldest), ring.n_published)
+            n = min(ring.n_published - first, self._n_max)
+            n_missed = max(0, first - self.next)
+            self._append(buffer, first, n, time_of, is_filtered=is_filtered)
+            if ring.oldest <= first:
+                self.next = first + n
+                return n_missed
+            # The writer has overtaken us meanwhile: what was read may be torn.
+            buffer.clear(start)
+
+    def _append(
+        self, buffer: FrameBuffer, first: int, n: int, time_of: TimeOf, *, is_filtered: bool
+    ) -> None:
+        ring, samples = self._ring, self._first_samples
+        length = ring.n_samples_per_column
+        n_runs, n_pegged = survey(
+            ring.marks, ring.extents, length, first, n, samples, self._runs, self._pegged_runs
         )
-        # What the writer has overtaken meanwhile may be torn: it counts as lost.
-        n_torn = min(max(0, ring.oldest - first), n)
-        n_missed = first + n_torn - self._next
-        self._next = end
-        bodies = list(self._encoded(n_torn, n, time_of, is_filtered=is_filtered))
-        return bodies, max(0, n_missed)
+        for begin, end in self._runs[:n_runs].tolist():
+            self._append_run(buffer, first, begin, end, time_of, is_filtered=is_filtered)
+        for begin, end in self._pegged_runs[:n_pegged].tolist():
+            from_ns, to_ns = time_of(int(samples[begin])), time_of(int(samples[end - 1]) + length)
+            span = Span(SpanKind.ARTEFACT, from_ns, to_ns, text="saturated")
+            for span_body in encode_items(span):
+                buffer.add(FrameType.FEED, span_body)
 
-    def _encoded(
-        self, start: int, stop: int, time_of: TimeOf, *, is_filtered: bool
-    ) -> Iterator[bytes]:
-        length = self._ring.n_samples_per_column
-        first_samples = self._extents[:stop, 0]
-        # A column that a gap has cut is not shown: half of it would look like all of it.
-        is_whole = (self._extents[:stop, 1] == length) & (first_samples % length == 0)
-        is_whole[:start] = False
-        for begin, end in _runs(is_whole, first_samples, length):
-            for at in range(begin, end, self._step):
-                part = self._counts[at : min(end, at + self._step)]
-                first = int(first_samples[at])
-                yield (
-                    envelope_head(
-                        part.shape[2], length, first, time_of(first), is_filtered=is_filtered
-                    )
-                    + part.tobytes()
-                )
-        is_pegged = self._is_pegged[:stop]
-        if is_pegged.any():
-            for begin, end in _runs(is_pegged & is_whole, first_samples, length):
-                from_ns = time_of(int(first_samples[begin]))
-                to_ns = time_of(int(first_samples[end - 1]) + length)
-                span = Span(SpanKind.ARTEFACT, from_ns, to_ns, text="saturated")
-                yield from encode_items(span)
-
-
-def _runs(
-    is_in: npt.NDArray[np.bool_], first_samples: npt.NDArray[np.int64], length: int
-) -> list[tuple[int, int]]:
-    """Return [start, stop) of each gapless run of columns that are in."""
-    n = len(is_in)
-    if n and is_in.all() and first_samples[-1] - first_samples[0] == (n - 1) * length:
-        return [(0, n)]  # as almost always
-    indices = np.flatnonzero(is_in)
-    if not len(indices):
-        return []
-    is_cut = (np.diff(indices) != 1) | (np.diff(first_samples[indices]) != length)
-    starts = np.concatenate(([0], np.flatnonzero(is_cut) + 1, [len(indices)]))
-    return [(int(indices[a]), int(indices[b - 1]) + 1) for a, b in pairwise(starts)]
+    def _append_run(
+        self,
+        buffer: FrameBuffer,
+        first: int,
+        begin: int,
+        end: int,
+        time_of: TimeOf,
+        *,
+        is_filtered: bool,
+    ) -> None:
+        """Append columns `begin` to `end`, counted from `first`: one copy, then the heads."""
+        ring, step = self._ring, self._step
+        length, n_channels = ring.n_samples_per_column, ring.values.shape[2]
+        kind, word = (0 if is_filtered else 2), buffer.end // 2
+        n_head_words = (HEADER.size + ENVELOPE_HEAD.size) // 2
+        words = buffer.words
+        copy_columns(ring.values, first + begin, end - begin, kind, words, word, step, n_head_words)
+        for at in range(begin, end, step):
+            n_columns, sample = min(step, end - at), int(self._first_samples[at])
+            n_bytes = ENVELOPE_HEAD.size + 4 * n_columns * n_channels
+            body = buffer.begin(FrameType.FEED, n_bytes, first + at + n_columns)
+            head = (ENVELOPE, is_filtered, n_channels, length, sample, time_of(sample))
+            ENVELOPE_HEAD.pack_into(body, 0, *head)

@@ -31,11 +31,13 @@ from app.core.frames import MAX_BODY_BYTES, FrameError
 
 MAX_CHANNELS = 8192
 _MAX_FORMAT_BYTES = 1 << 20
-_FORMAT, _ENVELOPE, _SPIKES, _NEURONS, _SNIPPETS, _SPAN, _CHANNELS, _MISSED = range(1, 9)
-_ENVELOPE_HEAD = struct.Struct("<BBHIqq")  # kind, is filtered, channels, samples, first, time
-_SNIPPET_HEAD = struct.Struct("<BBHHxx")  # kind, n before, n snippets, n samples
+_FORMAT, ENVELOPE, _SPIKES, _NEURONS, SNIPPETS, _SPAN, _CHANNELS, _MISSED = range(1, 9)
+ENVELOPE_HEAD = struct.Struct("<BBHIqq")  # kind, is filtered, channels, samples, first, time
+SNIPPET_HEAD = struct.Struct("<BBHHxx")  # kind, n before, n snippets, n samples
 _COUNT_HEAD = struct.Struct("<BxH")  # kind, n channels
 _PAD = struct.Struct("<B7x")  # kind; records begin at byte 8
+SPIKES_HEAD, NEURONS_HEAD = _PAD.pack(_SPIKES), _PAD.pack(_NEURONS)
+"""What precedes the records of spikes, and of neurons' events."""
 _UNREADABLE = (
     LookupError,
     ValueError,
@@ -48,16 +50,22 @@ _UNREADABLE = (
 
 def columns_per_body(n_channels: int) -> int:
     """Return how many envelope columns one frame holds."""
-    return max(1, (MAX_BODY_BYTES - _ENVELOPE_HEAD.size) // (4 * max(1, n_channels)))
+    return max(1, (MAX_BODY_BYTES - ENVELOPE_HEAD.size) // (4 * max(1, n_channels)))
 
 
-def envelope_head(
-    n_channels: int, samples_per_column: int, first_sample: int, time_ns: int, *, is_filtered: bool
-) -> bytes:
-    """Return what precedes the columns of one frame: int16 of (n_columns, 2, n_channels)."""
-    return _ENVELOPE_HEAD.pack(
-        _ENVELOPE, is_filtered, n_channels, samples_per_column, first_sample, time_ns
-    )
+def records_per_body(dtype: np.dtype[np.void]) -> int:
+    """Return how many records one frame holds, behind their head."""
+    return (MAX_BODY_BYTES - _PAD.size) // dtype.itemsize
+
+
+def snippets_per_body(n_samples: int) -> int:
+    """Return how many snippets of that length one frame holds."""
+    return max(1, (MAX_BODY_BYTES - SNIPPET_HEAD.size) // (FEED_SNIPPET.itemsize + 4 * n_samples))
+
+
+def ring_of(body: bytes) -> str | None:
+    """Return whose position the `seq` of a frame with this body is; None: of none."""
+    return _RINGS.get(body[0]) if body else None
 
 
 def encode_items(item: FeedItem) -> Iterator[bytes]:
@@ -109,29 +117,29 @@ def decode_item(body: bytes) -> FeedItem:
 
 
 def _envelope_body(batch: EnvelopeBatch) -> bytes:
-    head = envelope_head(
+    head = ENVELOPE_HEAD.pack(
+        ENVELOPE,
+        batch.is_filtered,
         batch.low.shape[1],
         batch.samples_per_column,
         batch.first_sample,
         batch.time_ns,
-        is_filtered=batch.is_filtered,
     )
     return head + np.stack((batch.low, batch.high), axis=1).astype("<i2").tobytes()
 
 
 def _record_bodies(kind: int, records: npt.NDArray[np.void]) -> Iterator[bytes]:
-    step = (MAX_BODY_BYTES - _PAD.size) // records.dtype.itemsize
+    step = records_per_body(records.dtype)
     for start in range(0, len(records), step):
         yield _PAD.pack(kind) + records[start : start + step].tobytes()
 
 
 def _snippet_bodies(snippets: Snippets) -> Iterator[bytes]:
     n_snippets, n_samples = snippets.samples_uv.shape
-    one = FEED_SNIPPET.itemsize + 4 * n_samples
-    step = max(1, (MAX_BODY_BYTES - _SNIPPET_HEAD.size) // one)
+    step = snippets_per_body(n_samples)
     for start in range(0, n_snippets, step):
         records = snippets.records[start : start + step]
-        head = _SNIPPET_HEAD.pack(_SNIPPETS, snippets.n_before, len(records), n_samples)
+        head = SNIPPET_HEAD.pack(SNIPPETS, snippets.n_before, len(records), n_samples)
         samples = snippets.samples_uv[start : start + step].astype("<f4")
         yield head + records.tobytes() + samples.tobytes()
 
@@ -184,17 +192,17 @@ class _PlainFormat(msgspec.Struct):
 
 
 def _decode_envelope(body: bytes) -> EnvelopeBatch:
-    _, is_filtered, n_channels, n_samples, first, time_ns = _ENVELOPE_HEAD.unpack_from(body)
+    _, is_filtered, n_channels, n_samples, first, time_ns = ENVELOPE_HEAD.unpack_from(body)
     if not (0 < n_channels <= MAX_CHANNELS and n_samples > 0):
         raise ValueError(f"{n_channels} channels, {n_samples} samples per column")
-    both = np.frombuffer(body, "<i2", offset=_ENVELOPE_HEAD.size).reshape(-1, 2, n_channels)
+    both = np.frombuffer(body, "<i2", offset=ENVELOPE_HEAD.size).reshape(-1, 2, n_channels)
     return EnvelopeBatch(first, time_ns, n_samples, bool(is_filtered), both[:, 0], both[:, 1])
 
 
 def _decode_snippets(body: bytes) -> Snippets:
-    _, n_before, n_snippets, n_samples = _SNIPPET_HEAD.unpack_from(body)
-    start = _SNIPPET_HEAD.size + n_snippets * FEED_SNIPPET.itemsize
-    records = np.frombuffer(body[_SNIPPET_HEAD.size : start], FEED_SNIPPET)
+    _, n_before, n_snippets, n_samples = SNIPPET_HEAD.unpack_from(body)
+    start = SNIPPET_HEAD.size + n_snippets * FEED_SNIPPET.itemsize
+    records = np.frombuffer(body[SNIPPET_HEAD.size : start], FEED_SNIPPET)
     samples = np.frombuffer(body, "<f4", offset=start).reshape(n_snippets, n_samples)
     return Snippets(records, samples, n_before)
 
@@ -208,12 +216,19 @@ def _decode_channels(body: bytes) -> ChannelStates:
     return ChannelStates(floats[0], floats[1], floats[2], condition)
 
 
+_RINGS = {
+    ENVELOPE: "columns", _SPIKES: "spikes", _NEURONS: "events", SNIPPETS: "snippets",
+    _SPAN: "spans",
+}  # fmt: skip
+LINES = "lines"
+RINGS = frozenset({*_RINGS.values(), LINES})
+"""The names of all positions that a console has in an engine's feed."""
 _DECODERS: dict[int, Any] = {
     _FORMAT: _decode_format,
-    _ENVELOPE: _decode_envelope,
+    ENVELOPE: _decode_envelope,
     _SPIKES: lambda body: SpikeMarks(np.frombuffer(body, FEED_SPIKE, offset=_PAD.size)),
     _NEURONS: lambda body: NeuronEvents(np.frombuffer(body, NEURON_EVENT, offset=_PAD.size)),
-    _SNIPPETS: _decode_snippets,
+    SNIPPETS: _decode_snippets,
     _SPAN: lambda body: msgspec.json.decode(body[1:], type=Span),
     _CHANNELS: _decode_channels,
     _MISSED: lambda body: msgspec.json.decode(body[1:], type=Missed),

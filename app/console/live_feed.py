@@ -6,8 +6,9 @@ lost the oldest, and is told how much.
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
+from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
@@ -65,6 +66,8 @@ class LiveFeed:
     """
 
     def __init__(self, feed_format: FeedFormat) -> None:
+        self.id = uuid4().hex
+        """Positions in these rings mean nothing in another feed's."""
         self.format = feed_format
         self.n_watchers = 0
         self.channel_states: ChannelStates | None = None
@@ -78,6 +81,8 @@ class LiveFeed:
         self.events = RecordRing(N_EVENTS, NEURON_EVENT)
         self.snippet_marks = RecordRing(N_SNIPPETS, FEED_SNIPPET)
         self.snippets: RecordRing | None = None
+        self.snippet_channels: npt.NDArray[np.bool_] | None = None
+        """Whose snippets some console wants, `(n_channels,)`; None: every channel's."""
         self.n_before_spike = 0
         self.spans = PositionedQueue(N_SPANS)
         self.happenings = PositionedQueue(N_HAPPENINGS)
@@ -90,6 +95,13 @@ class LiveFeed:
     def show_channels(self, states: ChannelStates) -> None:
         """Take the newest states of all channels, in place of the last ones."""
         self.channel_states = states
+
+    def want_snippets(self, channels: Collection[int | None]) -> None:
+        """Take whose snippets the consoles want, one entry for each; None: every channel's."""
+        is_wanted = np.zeros(self.format.n_channels, np.bool_)
+        for channel in channels:
+            is_wanted[slice(None) if channel is None else channel] = True
+        self.snippet_channels = None if is_wanted.all() else is_wanted
 
     def offer_snippets(
         self, marks: npt.NDArray[np.void], samples_uv: npt.NDArray[np.float32], n_before: int

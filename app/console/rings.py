@@ -19,6 +19,8 @@ class RecordRing:
 
     def __init__(self, capacity: int, dtype: npt.DTypeLike, shape: tuple[int, ...] = ()) -> None:
         self._rows = np.empty((capacity, *shape), dtype)
+        self._bytes = self._rows.view(np.uint8).reshape(-1).data
+        self.row_bytes = self._rows[:1].nbytes
         self._lock = threading.Lock()
         self._end = 0
 
@@ -50,3 +52,16 @@ class RecordRing:
             rows[:n_first] = self._rows[index : index + n_first]
             rows[n_first:] = self._rows[: n - n_first]
             return rows, start + n, start - position
+
+    def read_into(self, place: memoryview, position: int, n_max: int) -> tuple[int, int, int]:
+        """Copy rows into a place; return (bytes copied, position after them, rows lost before)."""
+        with self._lock:
+            capacity, size = len(self._rows), self.row_bytes
+            start = max(position, self._end - capacity)
+            n = min(self._end - start, n_max)
+            index = start % capacity
+            n_first = min(n, capacity - index) * size
+            n_bytes = n * size
+            place[:n_first] = self._bytes[index * size : index * size + n_first]
+            place[n_first:n_bytes] = self._bytes[: n_bytes - n_first]
+            return n_bytes, start + n, start - position

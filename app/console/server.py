@@ -16,9 +16,11 @@ import msgspec
 from app.bridge.connection import ClosedError, Connection, Stage
 from app.bridge.tls import StrangerError, TlsIdentity
 from app.console.control import Caller
+from app.console.feed_wire import RINGS
+from app.console.frame_buffer import FrameBuffer
 from app.console.live_feed import LiveFeed
 from app.console.messages import Command, CommandRefusedError, Reply
-from app.console.subscription import Subscription
+from app.console.subscription import BUFFER_BYTES, Subscription
 from app.console.unix_address import listen_unix
 from app.core.clock import ClockNs, monotonic_ns
 from app.core.frames import MAX_BODY_BYTES, Frame, FrameError, FrameType, encode_frame
@@ -64,6 +66,10 @@ class _Console:
 
     caller: Caller
     connection: Connection
+    is_plain: bool
+    """Whether bytes go to the socket as they are."""
+    events: int = selectors.EVENT_READ
+    """What the selector waits for."""
     subscription: Subscription | None = None
     status: bytes = b""
     """The newest status it has not been sent yet; an older one is replaced by it."""
@@ -117,6 +123,7 @@ class ConsoleServer(Worker):
         self.port: int | None = None
         """Where consoles are served over the network; None: nowhere."""
         self.cost = FeedCost()
+        self._buffer = FrameBuffer(BUFFER_BYTES)
 
     @property
     def callers(self) -> list[Caller]:
@@ -185,7 +192,7 @@ class ConsoleServer(Worker):
             pipe = self._network.identity.pipe(is_server=True)
         connection = Connection(plain, self._clock_ns(), pipe, is_plain=is_local)
         caller = Caller(self._n_consoles, "local" if is_local else f"{address[0]}:{address[1]}")
-        self._consoles[plain] = _Console(caller, connection)
+        self._consoles[plain] = _Console(caller, connection, is_plain=pipe is None)
         self._selector.register(plain, selectors.EVENT_READ)
 
     def _guarded(self, console: _Console, serve: Callable[..., None], *arguments: Any) -> None:
@@ -215,7 +222,8 @@ class ConsoleServer(Worker):
     def _select(self, console: _Console) -> None:
         connection = console.connection
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if connection.wants_write else 0)
-        if connection.socket in self._consoles:
+        if events != console.events and connection.socket in self._consoles:
+            console.events = events
             self._selector.modify(connection.socket, events)
 
     def _close(self, console: _Console) -> None:
@@ -257,7 +265,7 @@ class ConsoleServer(Worker):
             if command.name == "subscribe":
                 result = self._subscribe(console, arguments)
             elif command.name == "show":
-                result = _choose_traces(console, arguments)
+                result = self._choose(console, arguments)
             else:
                 result = self._handler.handle(console.caller, command.name, arguments)
         except CommandRefusedError as exc:
@@ -273,14 +281,38 @@ class ConsoleServer(Worker):
         if self._feed is None:
             raise CommandRefusedError("this engine has no live feed")
         has_traces = arguments.get("has_traces", True) is True
-        console.subscription = Subscription(self._feed, has_traces=has_traces)
+        place = _place_of(arguments) if arguments.get("feed") == self._feed.id else None
+        console.subscription = Subscription(self._feed, has_traces=has_traces, place=place)
         self._count_watchers()
-        return {"number": console.caller.number}
+        return {
+            "number": console.caller.number,
+            "feed": self._feed.id,
+            "place": console.subscription.place,
+        }
+
+    def _choose(self, console: _Console, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Show a console what it wants of the signals.
+
+        `is_filtered`: traces as detection sees them, or as they came from the amplifier. `channel`:
+        whose snippets it wants, by index; None or missing: every channel's.
+        """
+        if console.subscription is None or self._feed is None:
+            raise CommandRefusedError("show: subscribe first")
+        is_filtered, channel = arguments.get("is_filtered", True), arguments.get("channel")
+        n_channels = self._feed.format.n_channels
+        if not isinstance(is_filtered, bool):
+            raise CommandRefusedError(f"is_filtered: true or false is needed, not {is_filtered!r}")
+        if channel is not None and not (type(channel) is int and 0 <= channel < n_channels):
+            raise CommandRefusedError(f"channel: must be 0 to {n_channels - 1}, not {channel!r}")
+        console.subscription.is_filtered, console.subscription.channel = is_filtered, channel
+        self._count_watchers()
+        return {}
 
     def _count_watchers(self) -> None:
         if self._feed is not None:
-            watched = [c for c in self._consoles.values() if c.subscription is not None]
-            self._feed.n_watchers = len(watched)
+            subscriptions = [c.subscription for c in self._consoles.values() if c.subscription]
+            self._feed.want_snippets([s.channel for s in subscriptions])
+            self._feed.n_watchers = len(subscriptions)
 
     def _show(self) -> None:
         """Send every subscribed console what is new; skip those that have not read the last."""
@@ -304,23 +336,26 @@ class ConsoleServer(Worker):
         subscription, connection = console.subscription, console.connection
         if connection.n_unsent or subscription is None:
             return
-        frames = subscription.frames()
-        if console.status:
-            frames.insert(0, console.status)
-            console.status = b""
-        # One by one: joined they would be a buffer so large that its memory is new each time.
-        for index, frame in enumerate(frames):
-            if not connection.write(frame):
-                connection.write(b"".join(frames[index + 1 :]))
-                return
+        status, console.status = console.status, b""
+        if status:
+            connection.write(status)
+        self._buffer.clear()
+        subscription.fill(self._buffer)
+        _write(console, self._buffer.filled)
 
 
-def _choose_traces(console: _Console, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Show a console traces as detection sees them, or as they came from the amplifier."""
-    if console.subscription is None:
-        raise CommandRefusedError("show: subscribe first")
-    is_filtered = arguments.get("is_filtered", True)
-    if not isinstance(is_filtered, bool):
-        raise CommandRefusedError(f"is_filtered: true or false is needed, not {is_filtered!r}")
-    console.subscription.is_filtered = is_filtered
-    return {}
+def _write(console: _Console, frames: memoryview) -> None:
+    """Send what the socket takes straight from these frames; only the rest is copied."""
+    connection = console.connection
+    if console.is_plain and not connection.n_unsent:
+        with suppress(BlockingIOError):
+            frames = frames[connection.socket.send(frames) :]
+    if frames:
+        connection.write(bytes(frames))
+
+
+def _place_of(arguments: dict[str, Any]) -> dict[str, int]:
+    """Return the positions that a console has got to; what is no position is left out."""
+    return {
+        ring: at for ring, at in arguments.items() if ring in RINGS and type(at) is int and at >= 0
+    }

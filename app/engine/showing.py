@@ -87,11 +87,17 @@ class Showing:
         mapping = self._mapping
         if mapping is None or not self.feed.n_watchers:
             return
-        marks = np.zeros(len(details.records), FEED_SNIPPET)
-        marks["sample_index"] = details.records["trough_index"]
-        marks["channel"] = details.records["channel"]
-        marks["time_ns"] = _times_ns(mapping, details.records["trough_index"])
-        self.feed.offer_snippets(marks, details.snippets_uv, details.n_before)
+        records, snippets_uv = details.records, details.snippets_uv
+        if self.feed.snippet_channels is not None:
+            is_wanted = self.feed.snippet_channels[records["channel"]]
+            if not is_wanted.any():
+                return
+            records, snippets_uv = records[is_wanted], snippets_uv[is_wanted]
+        marks = np.zeros(len(records), FEED_SNIPPET)
+        marks["sample_index"] = records["trough_index"]
+        marks["channel"] = records["channel"]
+        marks["time_ns"] = _times_ns(mapping, records["trough_index"])
+        self.feed.offer_snippets(marks, snippets_uv, details.n_before)
 
     def sample_gap(self, first_sample: int, n_lost: int) -> None:
         """Take a gap in the samples; -1: of unknown length, and the clock begins anew."""

@@ -25,6 +25,8 @@ RENEW_S = 0.5
 RETRY_S = 1.0
 STALE_S = 1.5
 """A status older than this tells nothing about now."""
+SILENT_S = 10.0
+"""An engine that says nothing for so long is dialled anew: its host or the network may be gone."""
 STOP_CONFIRM_S = 2.0
 
 OnReply = Callable[[Reply], None]
@@ -58,7 +60,11 @@ class EngineLink(QObject):
         self._attachment: Attachment | None = None
         self._is_greeted = False
         self._waiting: dict[int, OnReply] = {}
+        self._feed_id = ""
+        self._positions: dict[str, int] = {}
+        """How far this window has got in the feed with that id, when its connection broke."""
         self._status_s: float | None = None
+        self._heard_s = 0.0
         self._next_try_s = 0.0
         self._next_renewal_s = 0.0
         self._stop_by: str | None = None
@@ -159,6 +165,12 @@ class EngineLink(QObject):
         except DetachedError as exc:
             self._lost(str(exc))
             return
+        if arrivals:
+            self._heard_s = now_s
+        elif self._is_greeted and now_s - self._heard_s > SILENT_S:
+            self._attachment.close()
+            self._lost(f"the engine has said nothing for {SILENT_S:g} s and is dialled anew")
+            return
         for arrival in arrivals:
             self._take(arrival)
         self._check_stop(now_s)
@@ -175,8 +187,9 @@ class EngineLink(QObject):
 
     def _greet(self) -> None:
         self._is_greeted = True
+        self._heard_s = self._clock_s()
         self.call("describe", self._described)
-        self.call("subscribe", self._subscribed)
+        self.call("subscribe", self._subscribed, feed=self._feed_id, **self._positions)
         if self._stop_by is not None:
             self._send_stop()
         self.attached.emit()
@@ -187,8 +200,11 @@ class EngineLink(QObject):
             self.described.emit(self.description)
 
     def _subscribed(self, reply: Reply) -> None:
-        number = reply.result.get("number")
+        number, place = reply.result.get("number"), reply.result.get("place")
         self.number = number if isinstance(number, int) else None
+        self._feed_id = str(reply.result.get("feed", ""))
+        if self._attachment is not None and isinstance(place, dict):
+            self._attachment.positions = place | self._attachment.positions
 
     def _take(self, arrival: Arrival) -> None:
         if isinstance(arrival, Reply):
@@ -203,6 +219,8 @@ class EngineLink(QObject):
             self.arrived.emit(arrival)
 
     def _lost(self, reason: str) -> None:
+        if self._attachment is not None and self._attachment.positions:
+            self._positions = self._attachment.positions
         self._attachment = None
         self._is_greeted = False
         self.number = None

@@ -210,6 +210,11 @@ class SpikeScope(QWidget):
     # The threshold
 
     @property
+    def channel(self) -> int | None:
+        """Get the shown electrode."""
+        return self._channel
+
+    @property
     def sigma_uv(self) -> float:
         """Get the noise of the shown electrode; nan while it is not known."""
         return self._state("sigma_uv")

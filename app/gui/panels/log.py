@@ -139,6 +139,8 @@ class LogPanel(Panel):
     def __init__(self, link: EngineLink, theme: Theme) -> None:
         super().__init__(link)
         self.model = LogModel(theme)
+        self._lost_s: float | None = None
+        """When the engine was lost, by the clock on the wall; None: it is attached."""
         self.shown = _Filter(self.model)
         self.search = QLineEdit()
         self.search.setPlaceholderText("show only lines that contain …")
@@ -194,10 +196,18 @@ class LogPanel(Panel):
         if is_at_end:
             self.table.scrollToBottom()
 
+    def show_status(self, status: dict[str, Any]) -> None:
+        """Say that the engine is reached again, and what becomes of the time between."""
+        if self._lost_s is not None:
+            away_s, self._lost_s = self.link.wall_s() - self._lost_s, None
+            self.say("info", "this window", f"attached again after {away_s:.1f} s. {_BETWEEN}")
+
     def show_unknown(self, reason: str) -> None:
         """Note that the engine is not reached; before it ever was, that is no fault."""
         was_attached = bool(self.link.status)
         if was_attached:
+            if self._lost_s is None:
+                self._lost_s = self.link.wall_s()
             self.say("error", "this window", reason)
         else:
             self.say("info", "this window", f"waiting for the engine: {reason}")
@@ -213,6 +223,12 @@ class LogPanel(Panel):
     def _is_at_end(self) -> bool:
         bar = self.table.verticalScrollBar()
         return bar is None or bar.value() >= bar.maximum() - 2
+
+
+_BETWEEN = (
+    "What the engine still held of the time between is shown now; what it did not hold any more is "
+    "counted here as not shown."
+)
 
 
 def _shape(text: str) -> str:

@@ -90,6 +90,7 @@ class SignalPanels:
         self.rates.select_channel(channel)
         self.scope.select_channel(channel)
         self.histograms.select_channel(channel)
+        self._ask_columns()
 
     def take(self, arrival: object) -> None:
         """Hand on one feed item; nothing is drawn yet."""
@@ -138,7 +139,8 @@ class SignalPanels:
             self.scope.set_polarity(amplifier["detection"]["polarity"])
 
     def _ask_columns(self, _settings: object = None) -> None:
-        self._link.call("show", is_filtered=self.traces.settings.is_filtered)
+        channel = self.scope.channel
+        self._link.call("show", is_filtered=self.traces.settings.is_filtered, channel=channel)
 
     def _ask_threshold(self, request: ThresholdRequest) -> None:
         feed_format = self._format
