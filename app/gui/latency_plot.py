@@ -17,7 +17,7 @@ class LatencyPlot(QWidget):
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
-        self.plot = new_plot("Spike arrived to bytes on the wire", "ms", "Events", "")
+        self.plot = new_plot("Spike arrived to bytes on the wire", "ms", "Events", "count")
         self.plot.setFixedHeight(170)
         self.plot.setToolTip(
             "From the arrival of a spike in this engine to the bytes of its stimulus on the "
@@ -29,6 +29,7 @@ class LatencyPlot(QWidget):
         self.plot.getAxis("bottom").setTicks([ticks])
         self.plot.setXRange(-1, 4, padding=0)
         self.text = QLabel("nothing yet")
+        self.text.setToolTip("Deliveries of this session: median and 99th percentile of the above")
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.plot)

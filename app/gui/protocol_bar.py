@@ -21,7 +21,9 @@ class ProtocolBar(QFrame):
         self.button.setToolTip("Drive the first neuron through the experiment's phases; arm first")
         self.button.clicked.connect(self._start)
         self.text = QLabel()
+        self.text.setToolTip("The phases of the experiment, with their drives in spikes/s")
         self.answer = QLabel()
+        self.answer.setToolTip("What became of the start")
         row = QHBoxLayout(self)
         row.setContentsMargins(12, 6, 12, 2)
         for widget in (self.button, self.text, self.answer):

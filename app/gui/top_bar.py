@@ -39,7 +39,11 @@ class TopBar(QFrame):
         for label in (self.meaning, self.detail):  # a long reason must not widen the window
             label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
             label.setMinimumWidth(60)
+        self.state.setToolTip("The state of the chosen site; the Safety panel explains it")
+        self.meaning.setToolTip("What the state means")
+        self.detail.setToolTip("Who brought it about, why, and for how long")
         self.source = QLabel()
+        self.source.setToolTip("Where the signals come from; nothing stands here if all are live")
         self.control = QPushButton("Control: unknown")
         self.control.setToolTip(
             "One window at a time may change things. Anybody may look, disarm and stop."
@@ -62,6 +66,7 @@ class TopBar(QFrame):
         for index, name in enumerate(names):
             button = QPushButton(name)
             button.setObjectName("site")
+            button.setToolTip(f"Show site {name}")
             button.setCheckable(True)
             button.setChecked(index == 0)
             self._group.addButton(button, index)

@@ -30,7 +30,7 @@ class AudioMonitor(QWidget):
         self.volume = QSlider(Qt.Orientation.Horizontal)
         self.volume.setRange(0, 100)
         self.volume.setValue(50)
-        self.volume.setToolTip("volume")
+        self.volume.setToolTip("how loud the chosen electrode is")
         self.text = QLabel()
         row = QHBoxLayout(self)
         row.setContentsMargins(6, 2, 6, 2)

@@ -29,6 +29,7 @@ class _Histogram(QWidget):
         self.mark = pg.InfiniteLine(angle=90)
         plot.addItem(self.mark)
         self.title = QLabel(NOTHING_SELECTED)
+        self.title.setToolTip("Whose events are counted, and how many since it was selected")
         self.reset_button = QPushButton("Begin anew")
         self.reset_button.setToolTip("forget what was counted; nothing recorded is touched")
         self.reset_button.clicked.connect(self.reset)
@@ -90,7 +91,9 @@ class IntervalHistogram(_Histogram):
 
     def __init__(self, palette: Palette = DARK) -> None:
         self.counts = IntervalCounts()
-        super().__init__(new_plot("Interval to the spike before", "s", "Intervals", ""), palette)
+        super().__init__(
+            new_plot("Interval to the spike before", "s", "Intervals", "count"), palette
+        )
         self.plot.setLogMode(x=False, y=False)
         decades = [(float(e), f"{10.0**e:g}") for e in range(-3, 2)]
         self.plot.getAxis("bottom").setTicks([decades, []])

@@ -31,6 +31,7 @@ class RasterControls(QWidget):
             "late or artefact: an event that was sent again and moved nothing, or spikes on most "
             "channels at once"
         )
+        self.state_label.setToolTip("Whether the picture is live or paused")
         self.state_label.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         row = QHBoxLayout(self)
         row.setContentsMargins(6, 2, 6, 2)

@@ -65,11 +65,15 @@ class SpikeScope(QWidget):
             "scale; fits: as wide as the widest spike and the threshold since the selection",
         )
         self._widest_uv = 0.0
-        self.n_choice = self._combo([(f"{n} newest", n) for n in N_SHOWN], "snippets shown")
+        self.n_choice = self._combo(
+            [(f"{n} newest", n) for n in N_SHOWN], "how many snippets are shown, the newest ones"
+        )
         self.n_choice.setCurrentIndex(N_SHOWN.index(50))
         self.audio = AudioMonitor()
         self.title, self.answer = QLabel("Select an electrode"), QLabel()
         self.answer.setWordWrap(True)
+        self.title.setToolTip("The electrode that is selected, and its spikes since then")
+        self.answer.setToolTip("What became of a threshold that was asked for")
         self._arrange()
         self._connect()
         self.set_polarity("neg")
@@ -88,7 +92,9 @@ class SpikeScope(QWidget):
         top.addWidget(self.title, 1)
         top.addWidget(self.scale_choice)
         top.addWidget(self.n_choice)
-        bottom.addWidget(QLabel("Threshold of"))
+        threshold = QLabel("Threshold of")
+        threshold.setToolTip("Beyond this potential a deflection counts as a spike")
+        bottom.addWidget(threshold)
         for combo in (self.scope_choice, self.unit_choice, self.sigma_choice):
             bottom.addWidget(combo)
         bottom.addStretch(1)

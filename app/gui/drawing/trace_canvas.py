@@ -82,7 +82,7 @@ class TraceCanvas(ScrollCanvas):
         right.set_ticks(scale_ticks(scales_shown, lane_px, first_row), rect.height())
         bottom.set_ticks(time_ticks(window_s, cell_px), rect.width())
         in_cell = " in each cell" if is_grid else ""
-        left.setLabel("" if is_grid else "Channel")
+        left.setLabel("Electrodes, as they lie" if is_grid else "Channel")
         right.setLabel(f"Potential{in_cell}", "µV")
         bottom.setLabel(f"Time before the right edge{in_cell}", "s")
         self._set_labels(image, names, palette.text)

@@ -51,6 +51,7 @@ class TraceControls(QWidget):
         for button in (self.fit_button, self.pause_button):
             button.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # Space belongs to the view
         self.state_label = QLabel()
+        self.state_label.setToolTip("Whether the picture is live, and where the cursor is")
         self.state_label.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         self._arrange()
         self._connect()

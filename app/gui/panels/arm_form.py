@@ -39,6 +39,7 @@ class ArmForm(QFrame):
         self.reason = QLineEdit()
         self.reason.setPlaceholderText("why, for the record")
         self.reason.setMaxLength(500)
+        self.reason.setToolTip("Why. It goes into the record of this session.")
         self.minutes = NumberField(
             "Expires after",
             0.1,
@@ -49,6 +50,7 @@ class ArmForm(QFrame):
         )
         self.words = QLabel()
         self.words.setWordWrap(True)
+        self.words.setToolTip("What holding the button will allow, or what is missing")
         self.button = HoldButton("Hold for 1 s to ARM", theme)
         self.button.setToolTip(
             "Hold for one second, with the mouse or the space bar. While this window lives it "
@@ -93,10 +95,11 @@ class ArmForm(QFrame):
         layout.setContentsMargins(12, 10, 12, 12)
         layout.setSpacing(8)
         layout.addWidget(heading("Arm: allow stimuli and pulses"))
-        layout.addWidget(muted("Name"))
-        layout.addWidget(self.name)
-        layout.addWidget(muted("Reason"))
-        layout.addWidget(self.reason)
+        for name, field in (("Name", self.name), ("Reason", self.reason)):
+            label = muted(name)
+            label.setToolTip(field.toolTip())
+            layout.addWidget(label)
+            layout.addWidget(field)
         layout.addWidget(self.minutes)
         layout.addWidget(self.words)
         layout.addWidget(self.button)

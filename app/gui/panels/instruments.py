@@ -16,6 +16,10 @@ from drivers.mea.protocol import Pattern
 
 SILENT_S = 0.5
 """An amplifier whose last samples are older does not deliver."""
+STATE_TIP = (
+    "DELIVERS: its last samples are younger than half a second. No stream: it is read on request, "
+    "so that nothing proves from moment to moment that it is well"
+)
 
 
 class InstrumentsPanel(Panel):
@@ -99,7 +103,7 @@ class InstrumentsPanel(Panel):
         """Show that nothing is known of any instrument."""
         for state, _ in self.rows.values():
             state.setText("UNKNOWN")
-            state.setToolTip(reason)
+            state.setToolTip(f"{reason}\n{STATE_TIP}")
             set_tone(state, "unknown")
         for value in self.meters.values():
             value.setText("–")
@@ -124,7 +128,10 @@ class InstrumentsPanel(Panel):
         if name not in self.rows:
             row = self.grid.rowCount()
             title = QLabel(f"{name}  ({instrument['kind']})")
+            title.setToolTip("An instrument of this site, by its name in site.toml")
             self.rows[name] = (QLabel(), muted())
+            self.rows[name][0].setToolTip(STATE_TIP)
+            self.rows[name][1].setToolTip("Age of its last data, and how many requests wait for it")
             self.grid.addWidget(title, row, 0)
             for column, label in enumerate(self.rows[name], start=1):
                 self.grid.addWidget(label, row, column)

@@ -145,6 +145,7 @@ class LogPanel(Panel):
         self.search = QLineEdit()
         self.search.setPlaceholderText("show only lines that contain …")
         self.search.setClearButtonEnabled(True)
+        self.search.setToolTip("Show only lines that contain these words (Ctrl+L)")
         self.level = CalmComboBox()
         self.level.addItems(list(LEVELS))
         self.level.setToolTip("How grave a line must be to be shown")

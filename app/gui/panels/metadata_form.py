@@ -23,6 +23,7 @@ class MetadataForm(QFrame):
         self.fields: dict[str, QLineEdit] = {}
         self.div = NumberField("Days in vitro (DIV)", 0, 1000, "days", text="0", is_whole=True)
         self.save = QPushButton("Write into the session")
+        self.save.setToolTip("Writes what is entered as a note into the record of this session")
         self.save.clicked.connect(self._save)
         self._culture = self._group("Culture", CULTURE)
         self._device = self._group("Memristors", DEVICE)
@@ -58,8 +59,11 @@ class MetadataForm(QFrame):
             field = QLineEdit()
             field.setPlaceholderText(hint)
             field.setMaxLength(80)
+            label = muted(name)
+            for widget in (field, label):
+                widget.setToolTip(f"{title}: {name.lower()}, {hint}")
             self.fields[key] = field
-            grid.addWidget(muted(name), row, 0)
+            grid.addWidget(label, row, 0)
             grid.addWidget(field, row, 1)
         return frame
 

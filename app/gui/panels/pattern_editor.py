@@ -67,9 +67,23 @@ class PatternEditor(QFrame):
         self.copy = QPushButton("Copy for site.toml")
         self.copy.setToolTip("Copies the pattern as text: site.toml is what the engine starts with")
         self.trigger = QPushButton("Trigger the prepared pattern")
+        self.trigger.setToolTip(
+            "Asks the Gate for one trigger of what the amplifier holds, as a person's wish"
+        )
         self.words = muted()
         self.answer = QLabel()
         self.answer.setWordWrap(True)
+        for label, tip in (
+            (
+                self.figures,
+                "Charge of one phase, its density on the electrode's area, what the "
+                "second phase does not take back, and how long the whole lasts",
+            ),
+            (self.verdict, "What the Gate would say of this pattern under this site's limits"),
+            (self.words, "What a trigger would do now"),
+            (self.answer, "What became of the last request"),
+        ):
+            label.setToolTip(tip)
         self.upload = ConfirmForm("Try the changed pattern", UPLOAD_TIP, theme)
         self._amplifier: dict[str, Any] | None = None
         self._held: list[dict[str, Any]] = []

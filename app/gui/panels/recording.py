@@ -32,17 +32,25 @@ class RecordingPanel(Panel):
         super().__init__(link)
         self.state = QLabel("UNKNOWN")
         self.state.setObjectName("state")
+        self.state.setToolTip("Whether raw samples of every channel are written to the disk")
         self.meaning = muted()
+        self.meaning.setToolTip("What that means; a fault of the recording stands here")
         self.button = QPushButton("Start recording (Ctrl+R)")
+        self.button.setToolTip(
+            "Raw samples of every channel. Spikes, pulses and notes are always recorded."
+        )
         self.button.clicked.connect(self.toggle)
         self.answer = QLabel()
         self.answer.setWordWrap(True)
+        self.answer.setToolTip("What became of the last request")
         self.figures: dict[str, QLabel] = {}
         self.note = QLineEdit()
         self.note.setPlaceholderText("a note, with the time stamp of now (Enter)")
         self.note.setMaxLength(500)
+        self.note.setToolTip("Goes into the record of this session, with the time of Enter")
         self.note.returnPressed.connect(self._note)
         self.notes = muted()
+        self.notes.setToolTip("Notes that were written from this window")
         self.metadata = MetadataForm()
         self.metadata.saved.connect(self._save_metadata)
         self.who = "operator"

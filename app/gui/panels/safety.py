@@ -19,6 +19,11 @@ from app.gui.panels.arm_form import ArmForm
 from app.gui.state_words import SAFE_WORDS, arming_obstacles, state_words
 from app.gui.theme import Theme
 
+STATE_TIP = (
+    "DISARMED: nothing can be stimulated or pulsed. ARMED: it may happen. TRIPPED: everything was "
+    "switched off and a person must acknowledge. UNKNOWN: the engine is not heard from."
+)
+
 
 class SafetyPanel(Panel):
     """State in words, arming by holding, disarming, acknowledging, refusals, make_safe results."""
@@ -35,10 +40,14 @@ class SafetyPanel(Panel):
         self.state = QLabel("UNKNOWN")
         self.state.setObjectName("state")
         self.state.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.state.setToolTip(STATE_TIP)
         self.meaning = QLabel()
         self.meaning.setWordWrap(True)
         self.detail = muted()
+        for label in (self.meaning, self.detail):
+            label.setToolTip("What the state means, who brought it about, why, and for how long")
         self.answer = QLabel()
+        self.answer.setToolTip("What became of the last request from this window")
         self.answer.setWordWrap(True)
         self.arm_form = ArmForm(theme)
         self.disarm = QPushButton("Disarm")
@@ -49,8 +58,13 @@ class SafetyPanel(Panel):
         )
         self.obstacles = QLabel()
         self.obstacles.setWordWrap(True)
+        self.obstacles.setToolTip("What the Gate would refuse an arming for, now")
         self.refusals = QLabel()
         self.refusals.setWordWrap(True)
+        self.refusals.setToolTip(
+            "The Gate stands before every output: what it refused since the start, by reason, and "
+            "the last refusal in full"
+        )
         self.safe_title = heading("Last switching-off, per instrument")
         self.safe_grid = QGridLayout()
         self._safe_shown: object = None
@@ -142,11 +156,11 @@ class SafetyPanel(Panel):
             state, detail = report["state"], report["detail"]
             word, meaning, tone = SAFE_WORDS.get(state, (state.upper(), "", "unknown"))
             achieved = QLabel(word)
-            achieved.setToolTip(meaning)
             set_tone(achieved, tone)
-            self.safe_grid.addWidget(QLabel(report["instrument"]), row, 0)
-            self.safe_grid.addWidget(achieved, row, 1)
-            self.safe_grid.addWidget(muted(detail or meaning), row, 2)
+            name, words = QLabel(report["instrument"]), muted(detail or meaning)
+            for column, label in enumerate((name, achieved, words)):
+                label.setToolTip(meaning)
+                self.safe_grid.addWidget(label, row, column)
         self.safe_grid.setColumnStretch(2, 1)
 
     def say(self, sentence: str, tone: str) -> None:

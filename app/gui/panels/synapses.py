@@ -39,9 +39,16 @@ class SynapsesPanel(Panel):
         self.map.setToolTip("The array of memristors. Click a device to see its history.")
         self.plot = ResistancePlot(theme)
         self.chosen = QLabel("no device")
+        self.chosen.setToolTip("The memristor that is chosen, and the synapse that it is")
         self.facts = muted()
+        self.facts.setToolTip(
+            "Window: where its resistance may be moved. Budget: pulses that it may get in its life"
+        )
         self.unfreeze = UnfreezeForm(link, theme)
         self.holes = QLabel()
+        self.holes.setToolTip(
+            "HOLE: events are declared missing; the rule moves nothing until its window is whole"
+        )
         self._keys: dict[str, DeviceKey] = {}
         self._described: dict[DeviceKey, dict[str, Any]] = {}
         self._experiment: dict[str, Any] | None = None

@@ -71,7 +71,7 @@ def make_screenshots(folder: Path, chain: Path, names: Sequence[str] = ()) -> li
     folder.mkdir(parents=True, exist_ok=True)
     files = []
     with TemporaryDirectory() as unused:
-        window = _window(chain, Path(unused) / "window.ini")
+        window = scene_window(chain, Path(unused) / "window.ini")
         for name, arrange in PICTURES.items():
             if names and name not in names:
                 continue
@@ -95,7 +95,8 @@ def run(folder: Path, chain: Path) -> list[Path]:
     return make_screenshots(folder, chain)
 
 
-def _window(chain: Path, settings_file: Path) -> MainWindow:
+def scene_window(chain: Path, settings_file: Path) -> MainWindow:
+    """Return a shown window on the chain's three sites in the middle of a session."""
     links = [SceneLink(site) for site in SITES]
     settings = QSettings(str(settings_file), QSettings.Format.IniFormat)
     settings.clear()
