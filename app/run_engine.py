@@ -25,7 +25,7 @@ from app.engine.metrics import MetricsServer, served
 from app.engine.operator_commands import OperatorCommands
 from app.engine.parts import EngineParts
 from app.engine.process import ParentWatch, ended_by_signals
-from app.engine.showing import FeedLogHandler
+from app.engine.program_log import ProgramLogHandler
 from app.engine.status import engine_status
 from app.engine.watch import (
     AMPLIFIER_LEASE,
@@ -126,7 +126,8 @@ def run_engine(
         except (RecordingError, OSError) as exc:
             _say(str(exc))
             return ExitCode.FAILED
-        for handler in (FeedLogHandler(parts.feed, monotonic_ns), parts.session_log.handler):
+        said = ProgramLogHandler(parts.feed, parts.event_log.append, monotonic_ns)
+        for handler in (said, parts.session_log.handler):
             logging.getLogger().addHandler(handler)
             stack.callback(logging.getLogger().removeHandler, handler)
         with served(metrics):

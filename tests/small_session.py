@@ -20,6 +20,7 @@ from app.recording.rows import (
     GapRow,
     HoleRow,
     LinkRow,
+    LogRow,
     NoteRow,
     PhaseRow,
     PspRows,
@@ -156,6 +157,8 @@ def rows(seconds: float) -> list[Entry]:
         ArmingRow(t + S // 2, "tripped", "engine", "emergency stop"),
         PhaseRow(t, t + S // 4, 0, "neutral before", 10.0),
         PhaseRow(t + S // 4, t + S // 2, 1, "potentiation", 30.0),
+        LogRow(t + 3, "warning", "engine.watch", "slow <tick>"),
+        LogRow(t + 4, "error", "core.worker", "mea1 failed: cable"),
         NoteRow(t + 1, "Jane", "medium changed & <b>warmed</b>"),
         NoteRow(t + 2, "Jane", "µ-electrode checked"),
     ]

@@ -45,6 +45,8 @@ def test_info_tells_all_on_one_screen(session: Path, capsys: pytest.CaptureFixtu
     assert "down 1; 20 events in 20 frames" in facts["link zurich"]
     assert "clock +7000.000 ms" in facts["link zurich"]
     assert facts["arming"].startswith("armed (operator at padova")
+    said = "1 errors, 1 warnings; the last from core.worker: mea1 failed: cable"
+    assert facts["program's log"] == said
 
 
 class _Page(HTMLParser):
@@ -81,6 +83,7 @@ def test_the_report_is_one_page_that_needs_no_network(session: Path, tmp_path: P
         assert title in page.text
     assert "<b>warmed</b>" in page.text, "what people wrote is text, not markup"
     assert "µ-electrode" in page.text
+    assert "warning: slow <tick>" in page.text
     for name in ("rates", "raster", "resistances", "links", "refusals"):
         assert (tmp_path / f"r/{name}.png").read_bytes().startswith(b"\x89PNG")
 

@@ -7,10 +7,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from console_rig import feed_format
 
+from app.console.live_feed import LiveFeed
 from app.core.inbox import InboxOverflowError
-from app.engine.raw_faults import RawFaults
+from app.engine.program_log import ProgramLogHandler
+from app.engine.record_faults import RecordFaults
 from app.recording.files import DiskFiles, RecordFile
+from app.recording.rows import LogRow
 from app.recording.session_log import SessionLog
 
 
@@ -127,7 +131,7 @@ class _Ledger:
 
 def test_samples_that_cannot_be_kept_disarm_and_a_declared_gap_does_not() -> None:
     gate, ledger, published = _Gate(), _Ledger(), []
-    faults = RawFaults(ledger, gate, lambda: published.append(1), lambda: 7)  # type: ignore[arg-type]
+    faults = RecordFaults(ledger, gate, lambda: published.append(1), lambda: 7)  # type: ignore[arg-type]
     faults.warned("room for 9 min left")
     faults.failed("raw writer", InboxOverflowError("200 samples wait"))
     assert gate.disarmed == []
@@ -136,3 +140,18 @@ def test_samples_that_cannot_be_kept_disarm_and_a_declared_gap_does_not() -> Non
     assert published == [1]
     assert ledger.said[-1] == "disarmed by recorder at 7: raw recording: disk full"
     assert len(ledger.said) == 4
+
+
+def test_warnings_and_errors_are_shown_and_go_into_the_event_log(logger: logging.Logger) -> None:
+    feed, rows = LiveFeed(feed_format()), []
+    logger.addHandler(ProgramLogHandler(feed, rows.append, lambda: 7))
+    logger.info("all is well")
+    logger.warning("slow: %d ms", 300)
+    logger.error("gone")
+    assert rows == [
+        LogRow(7, "warning", "test.session_log", "slow: 300 ms"),
+        LogRow(7, "error", "test.session_log", "gone"),
+    ]
+    shown, _, n_missed = feed.happenings.read(0, 10)
+    assert [line.text for line in shown] == ["slow: 300 ms", "gone"]
+    assert n_missed == 0

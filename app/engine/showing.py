@@ -1,7 +1,6 @@
 """From what an engine's threads produce to what its consoles are shown."""
 
-import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
@@ -10,7 +9,6 @@ import numpy.typing as npt
 from app.bridge.events import GapDeclared, LinkEvent, OffsetKnown, SpikesReceived
 from app.console.column_kernel import warm_up
 from app.console.feed import FEED_SNIPPET, FEED_SPIKE, NEURON_EVENT, Span, SpanKind
-from app.console.happenings import LogLine
 from app.console.live_feed import LiveFeed
 from app.core.acquisition import Acquisition
 from app.core.clock import ClockNs
@@ -154,28 +152,6 @@ class Showing:
         happening = happening_of(row)
         if happening is not None:
             self.feed.happened(happening)
-
-
-class FeedLogHandler(logging.Handler):
-    """Shows consoles what the program itself has to say: its warnings and errors."""
-
-    def __init__(self, feed: LiveFeed, clock_ns: ClockNs) -> None:
-        super().__init__(logging.WARNING)
-        self._feed = feed
-        self._clock_ns: Callable[[], int] = clock_ns
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Take one record; what the engine itself warns of is noted in the record as well."""
-        if record.name == "app.engine.engine" and record.levelno < logging.ERROR:
-            return
-        self._feed.happened(
-            LogLine(
-                time_ns=self._clock_ns(),
-                level="error" if record.levelno >= logging.ERROR else "warning",
-                source=record.name.removeprefix("app."),
-                text=record.getMessage(),
-            )
-        )
 
 
 def _time_ns(mapping: ClockMapping, sample_index: int) -> int:

@@ -60,6 +60,7 @@ def facts(session: SessionReader) -> list[Line]:
         *_devices(session),
         *_links(session),
         *_notes(session),
+        *_log(session),
     ]
 
 
@@ -269,6 +270,19 @@ def _links(session: SessionReader) -> list[Line]:
 def _notes(session: SessionReader) -> list[Line]:
     found = session.query("SELECT who, text FROM notes ORDER BY rowid DESC LIMIT 3")
     return [Line(f"note by {who}", text[:160]) for who, text in reversed(found)]
+
+
+def _log(session: SessionReader) -> list[Line]:
+    counted = session.query("SELECT level, count(*) FROM log GROUP BY level ORDER BY level")
+    last = session.query("SELECT source, message FROM log ORDER BY rowid DESC LIMIT 1")
+    return [
+        Line(
+            "program's log",
+            f"{_listed(f'{n} {level}s' for level, n in counted)}; the last from "
+            f"{source}: {message[:120]}",
+        )
+        for source, message in last
+    ]
 
 
 def _checksums(folder: Path) -> str:

@@ -101,6 +101,7 @@ def _happenings(session: SessionReader) -> str:
         "WHERE event NOT IN ('gate') "
         "UNION ALL SELECT time_ns, 'recording', event || ' ' || folder || ' ' || detail "
         "FROM raw_recordings "
+        "UNION ALL SELECT time_ns, source, level || ': ' || message FROM log "
         "UNION ALL SELECT time_ns, instrument, n_lost || ' samples lost before sample ' "
         "|| sample_index FROM gaps "
         "UNION ALL SELECT time_ns, 'synapse ' || synapse, 'hole: ' || reason FROM holes "
