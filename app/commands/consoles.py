@@ -14,7 +14,7 @@ from app.exit_codes import ExitCode
 from app.run_folder import RunFolder
 
 RENEW_INTERVAL_S = 0.5
-"""An arming console renews its lease twice a second; the lease lasts 2 s."""
+"""An arming console renews its lease twice a second; without it the site trips within 2 s."""
 
 
 def status(arguments: argparse.Namespace) -> int:
