@@ -6,7 +6,7 @@ process is stopped by a signal). Afterwards the unit goes on, and says itself wh
 off and how many pulses it has made: none may be there that was not asked for.
 
     python benchmarks/abort.py --quick     the silent unit only
-    python benchmarks/abort.py             both, five times
+    python benchmarks/abort.py             both, twice
 """
 
 import json
@@ -35,7 +35,7 @@ from app.bench.session import OpenBench, open_session
 from benchmarks.report import Goal, Row, parser, publish
 
 LIMIT_MS = 200.0
-N_FULL = 5
+N_FULL = 2
 SILENT_S = 0.02
 """So long is the unit silent before the abort: the procedure hangs in a call by then."""
 LIMIT_S = 30.0
@@ -45,6 +45,11 @@ UNITS = {
     "keithley_2450": ('resource = "none"\ncompliance_a = 1e-3', 2e-3),
     "keithley_2600": ('resource = "none"\ncompliance_a = 1e-3', 1e-4),
     "keysight_b2900": ('resource = "none"\ncompliance_a = 1e-3', 1e-4),
+    "keithley_2600 and a switch": (
+        'resource = "none"\ncompliance_a = 1e-3\n[smus.switch]\ndriver = "keithley_707b"\n'
+        'resource = "none"\nwordlines = ["1A01"]\nbitlines = ["1B02", "1B03"]',
+        1e-4,
+    ),
 }
 """Lines of the site file, and the width of a pulse in s."""
 SITE = """
@@ -72,7 +77,7 @@ LOOSER = {
 }
 Procedure = Callable[[Bench, float, OpenBench], object]
 PROCEDURES: dict[str, Procedure] = {
-    "read": lambda bench, width_s, opened: read_devices(bench, ["cell"], 100_000),
+    "read": lambda bench, width_s, opened: read_devices(bench, sorted(bench.devices), 100_000),
     "pulse": lambda bench, width_s, opened: pulses(bench, width_s),
     "iv": lambda bench, width_s, opened: iv_curve(
         bench,
@@ -118,14 +123,19 @@ def programs(bench: Bench) -> None:
 
 def write_site(folder: Path, unit: str) -> Path:
     entries = [
-        f'[[overrides]]\ninstrument = "smu1"\ndevice = "cell"\nlimit = "{limit}"\nvalue = {value}\n'
-        'name = "me"\nreason = "simulated"\nexpires = 2099-12-31\nmock_only = true\n'
+        f'[[overrides]]\ninstrument = "smu1"\ndevice = "{device}"\nlimit = "{limit}"\n'
+        f'value = {value}\nname = "me"\nreason = "simulated"\nexpires = 2099-12-31\nmock_only = true\n'
+        for device in (("cell", "next") if " " in unit else ("cell",))
         for limit, value in LOOSER.items()
     ]
     head = 'schema_version = 1\nsite = "bench"\n'
     (folder / "limits.toml").write_text(head + "".join(entries), encoding="utf-8")
     path = folder / "site.toml"
-    path.write_text(SITE.format(unit=unit, lines=UNITS[unit][0]), encoding="utf-8")
+    driver, _, is_switched = unit.partition(" ")
+    text = SITE.format(unit=driver, lines=UNITS[unit][0])
+    if is_switched:
+        text += '[[smus.devices]]\nname = "next"\nwordline = 1\nbitline = 2\n'
+    path.write_text(text, encoding="utf-8")
     return path
 
 

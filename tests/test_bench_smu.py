@@ -417,3 +417,18 @@ def test_nobody_there_is_said_in_time():
     with pytest.raises((TransportError, InstrumentError)):
         driver.open()
     assert driver.state is BenchState.CLOSED
+
+
+def test_units_of_one_process_do_not_close_each_other_s_lines():
+    with running("keithley_2600") as one, running("keithley_2400") as other:
+        drivers = [driver_of("keithley_2600", one), driver_of("keithley_2400", other)]
+        try:
+            for driver in drivers:
+                driver.open()
+                driver.read(CELL)
+            drivers[0].close()
+            drivers[1].read(CELL)
+            assert drivers[1].counters.n_resyncs == 0
+        finally:
+            for driver in drivers:
+                driver.close()

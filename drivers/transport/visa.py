@@ -31,8 +31,8 @@ class VisaPort:
     def __init__(self, resource: str, *, backend: str = "@py", baud_rate: int = BAUD_RATE) -> None:
         self.resource = resource
         try:
-            self._manager = pyvisa.ResourceManager(backend)
-            opened: Any = self._manager.open_resource(
+            # One for the whole process, whoever asks for it: closing it would close every resource.
+            opened: Any = pyvisa.ResourceManager(backend).open_resource(
                 resource,
                 open_timeout=round(OPEN_TIMEOUT_S * 1e3),
                 timeout=round(WRITE_TIMEOUT_S * 1e3),
@@ -94,5 +94,3 @@ class VisaPort:
         """Close the resource; idempotent, never raises."""
         with contextlib.suppress(pyvisa.Error, OSError, AttributeError):
             self._port.close()
-        with contextlib.suppress(pyvisa.Error, OSError, AttributeError):
-            self._manager.close()
