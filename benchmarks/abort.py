@@ -122,9 +122,10 @@ def programs(bench: Bench) -> None:
 
 
 def write_site(folder: Path, unit: str) -> Path:
+    signed = 'name = "me"\nreason = "simulated"\nexpires = 2099-12-31\nmock_only = true\n'
     entries = [
         f'[[overrides]]\ninstrument = "smu1"\ndevice = "{device}"\nlimit = "{limit}"\n'
-        f'value = {value}\nname = "me"\nreason = "simulated"\nexpires = 2099-12-31\nmock_only = true\n'
+        f"value = {value}\n{signed}"
         for device in (("cell", "next") if " " in unit else ("cell",))
         for limit, value in LOOSER.items()
     ]
