@@ -1,6 +1,6 @@
 """Which spikes are found, of those that are known to be there, beside SpikeInterface.
 
-    python -m benchmarks.accuracy [--quick] [--json] [--filters]
+    python -m benchmarks.accuracy [--quick] [--json] [--filters | --mearec-templates FILE.h5]
 
 Two comparisons per recording. "Same filter and threshold": SpikeInterface's locally_exclusive on
 the signal through the same causal filter, against our detector with the same microvolts per
@@ -9,6 +9,8 @@ SpikeInterface's default band-pass, which runs over the data twice and sees the 
 noise levels. Our events go through the same spatial exclusion (1 ms, 50 um), for the comparison
 only; each true spike counts one detection within 1 ms and 60 um, so a second one is false.
 
+The recordings are SpikeInterface's and, where it is installed, MEArec's.
+
 `--filters` prints instead how our detector does with other filters, on the same recordings and on
 ones with a field potential and mains hum.
 """
@@ -16,8 +18,10 @@ ones with a field potential and mains hum.
 import statistics
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,11 +30,13 @@ import numpy.typing as npt
 from app.core.detector import Detector, warm_up
 from app.core.detector_settings import DetectorSettings
 from benchmarks.ground_truth import NOISE_UV, RATE_HZ, Score, Truth, locally_exclusive, make, score
+from benchmarks.ground_truth_mearec import make as make_mearec
 from benchmarks.report import Goal, Row, parser, publish
 from drivers.mea.protocol import SampleBlock
 
 ARRAYS = {60: 20, 256: 60}
 """Electrodes to neurons."""
+N_UNITS_OF_FILE = 20
 EXCLUSION_UM = 50.0
 FILTERS: Mapping[str, tuple[int, tuple[float, float]]] = {
     "2 poles, 300-6000 Hz (default)": (1, (300.0, 6000.0)),
@@ -112,8 +118,9 @@ def compare(truth: Truth) -> dict[str, Score]:
     }
 
 
-def row_of(n_channels: int, seed: int, name: str, found: Score) -> Row:
+def row_of(data: str, n_channels: int, seed: int, name: str, found: Score) -> Row:
     return {
+        "data": data,
         "channels": n_channels,
         "seed": seed,
         "detector": name,
@@ -124,18 +131,33 @@ def row_of(n_channels: int, seed: int, name: str, found: Score) -> Row:
     }
 
 
-def compare_all(seeds: range, seconds: float, *, as_json: bool) -> int:
+def all_truths(
+    seeds: range, seconds: float, templates: Path | None, *, is_quick: bool
+) -> Iterator[tuple[str, int, Truth]]:
+    """Yield the recordings one by one, each with its maker's name and its seed."""
+    for seed in seeds:
+        for n_channels, n_units in ARRAYS.items():
+            yield "SpikeInterface", seed, make(n_channels, n_units, seed, seconds, has_hum=False)
+        if templates is not None:
+            made = make_mearec(0, N_UNITS_OF_FILE, seed, seconds, templates)
+            yield f"MEArec, {templates.name}", seed, made
+        elif find_spec("MEArec") is not None:
+            for n_channels, n_units in [*ARRAYS.items()][: 1 if is_quick else None]:
+                yield "MEArec", seed, make_mearec(n_channels, n_units, seed, seconds, None)
+
+
+def compare_all(truths: Iterable[tuple[str, int, Truth]], *, as_json: bool) -> int:
     rows: list[Row] = []
     differences: dict[str, list[float]] = {"sensitivity": [], "precision": []}
     advantage = []
-    for n_channels, n_units in ARRAYS.items():
-        for seed in seeds:
-            scores = compare(make(n_channels, n_units, seed, seconds, has_hum=False))
-            rows += [row_of(n_channels, seed, name, found) for name, found in scores.items()]
-            mine, other = scores["same, ours"], scores["same, SpikeInterface"]
-            differences["sensitivity"].append(abs(mine.sensitivity - other.sensitivity))
-            differences["precision"].append(abs(mine.precision - other.precision))
-            advantage.append(scores["defaults, ours"].f1 - scores["defaults, SpikeInterface"].f1)
+    for data, seed, truth in truths:
+        scores = compare(truth)
+        n_channels = truth.stream_format.n_channels
+        rows += [row_of(data, n_channels, seed, name, found) for name, found in scores.items()]
+        mine, other = scores["same, ours"], scores["same, SpikeInterface"]
+        differences["sensitivity"].append(abs(mine.sensitivity - other.sensitivity))
+        differences["precision"].append(abs(mine.precision - other.precision))
+        advantage.append(scores["defaults, ours"].f1 - scores["defaults, SpikeInterface"].f1)
     goals = [
         Goal(f"same filter and threshold: {figure} differs by", max(values), 0.005, "lower")
         for figure, values in differences.items()
@@ -173,12 +195,18 @@ def compare_filters(seeds: range, seconds: float, *, as_json: bool) -> int:
 def main() -> int:
     options = parser(__doc__.splitlines()[0])
     options.add_argument("--filters", action="store_true", help="compare filters instead")
+    options.add_argument(
+        "--mearec-templates", type=Path, help="of simulated cells, made by `mearec gen-templates`"
+    )
     arguments = options.parse_args()
     warnings.filterwarnings("ignore")
     warm_up()
     seeds, seconds = (range(1), 8.0) if arguments.quick else (range(3), 30.0)
-    run = compare_filters if arguments.filters else compare_all
-    return run(seeds, seconds, as_json=arguments.json)
+    if arguments.filters:
+        return compare_filters(seeds, seconds, as_json=arguments.json)
+    templates, is_quick = arguments.mearec_templates, arguments.quick
+    truths = all_truths(seeds, seconds, templates, is_quick=is_quick)
+    return compare_all(truths, as_json=arguments.json)
 
 
 if __name__ == "__main__":
