@@ -10,6 +10,9 @@ from app.console.feed import FeedFormat, Snippets
 from app.gui.drawing.audio_output import AudioOutput, NoSoundError, open_audio_output
 from app.gui.drawing.spike_sound import SpikeSound
 
+N_IDLE_MAX = 50
+"""So many refreshes in a row without room for a sample, five seconds: nobody plays any more."""
+
 
 class AudioMonitor(QWidget):
     """Plays the snippets of the selected electrode; says so if it cannot.
@@ -22,11 +25,12 @@ class AudioMonitor(QWidget):
         super().__init__()
         self._open_output = open_output
         self._output: AudioOutput | None = None
+        self._n_idle = 0
         self._sound = SpikeSound()
         self._format: FeedFormat | None = None
         self._channel: int | None = None
         self.listen_box = QCheckBox("Listen to the selected electrode")
-        self.listen_box.setToolTip("each detected spike sounds as it looks, 0.15 s later")
+        self.listen_box.setToolTip("each detected spike sounds as it looks, half a second later")
         self.volume = QSlider(Qt.Orientation.Horizontal)
         self.volume.setRange(0, 100)
         self.volume.setValue(50)
@@ -60,14 +64,25 @@ class AudioMonitor(QWidget):
         if self._output is None or self._format is None:
             return
         is_ours = snippets.records["channel"] == self._channel
-        time_ns = snippets.records["time_ns"][is_ours]
         rate_hz = self._format.sample_rate_hz
-        self._sound.add(time_ns, snippets.samples_uv[is_ours], rate_hz)
+        before_ns = round(snippets.n_before / rate_hz * 1e9)
+        begin_ns = snippets.records["time_ns"][is_ours] - before_ns
+        self._sound.add(begin_ns, snippets.samples_uv[is_ours], rate_hz)
 
     def refresh(self) -> None:
         """Give the device what it has room for."""
-        if self._output is not None:
-            self._output.write(self._sound.take(self._output.n_free()))
+        if self._output is None:
+            return
+        n_free = self._output.n_free()
+        self._n_idle = 0 if n_free else self._n_idle + 1
+        failure = self._output.failure()
+        if not failure and self._n_idle > N_IDLE_MAX:
+            failure = "the sound device has taken nothing for 5 s; is its server still there?"
+        if failure:
+            self.listen_box.setChecked(False)
+            self.text.setText(f"No sound: {failure}")
+        else:
+            self._output.write(self._sound.take(n_free))
 
     def _switch(self, is_on: bool) -> None:
         if not is_on:
@@ -80,6 +95,7 @@ class AudioMonitor(QWidget):
             self.listen_box.setChecked(False)
             return
         self.text.setText("")
+        self._n_idle = 0
         self._sound.clear()
         self._set_volume(self.volume.value())
 

@@ -7,6 +7,10 @@ from app.gui.drawing.spike_sound import SOUND_RATE_HZ
 N_BYTES_PER_SAMPLE = 2
 BUFFER_S = 0.25
 """It is filled ten times a second."""
+NO_DEVICE = (
+    "no sound device found. On Linux the window plays through a PulseAudio or PipeWire server of "
+    "the user who runs it; docs/window.md names the packages"
+)
 
 
 class NoSoundError(Exception):
@@ -24,6 +28,10 @@ class AudioOutput(Protocol):
         """Play samples after those already given."""
         ...
 
+    def failure(self) -> str:
+        """Say why nothing can be played any more; empty while all is well."""
+        ...
+
     def set_volume(self, share: float) -> None:
         """Set how loud, 0 to 1."""
         ...
@@ -38,10 +46,12 @@ def open_audio_output() -> AudioOutput:
     try:
         from PyQt6 import QtMultimedia  # noqa: PLC0415 - needs libraries that a rig may not have
     except ImportError as exc:
-        raise NoSoundError(f"QtMultimedia cannot be loaded: {exc}") from exc
+        raise NoSoundError(
+            f"QtMultimedia cannot be loaded ({exc}); docs/window.md names the packages"
+        ) from exc
     device = QtMultimedia.QMediaDevices.defaultAudioOutput()
     if device.isNull():
-        raise NoSoundError("no sound device found")
+        raise NoSoundError(NO_DEVICE)
     wanted = QtMultimedia.QAudioFormat()
     wanted.setSampleRate(SOUND_RATE_HZ)
     wanted.setChannelCount(1)
@@ -67,6 +77,13 @@ class _QtOutput:
 
     def write(self, sound: bytes) -> None:
         self._device.write(sound)
+
+    def failure(self) -> str:
+        # A device that has run dry says so as an error too; it goes on with the next sound.
+        error = self._sink.error().name
+        if error in ("NoError", "UnderrunError"):
+            return ""
+        return f"the sound device is gone ({error})"
 
     def set_volume(self, share: float) -> None:
         self._sink.setVolume(share)
