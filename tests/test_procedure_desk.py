@@ -85,6 +85,7 @@ def test_one_procedure_at_a_time_and_an_abort_ends_it_and_disarms(tmp_path: Path
         assert rig.desk.abort(WHO) == 1
         ended = rig.ended(1)
         assert ended.lines == ("aborted; what was measured is kept",)
+        assert rig.gate.snapshot().state is GateState.DISARMED
         assert len(rig.points(1)) == ended.n_points
         assert rig.run("read").is_well  # and the instrument is there for the next
 

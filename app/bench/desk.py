@@ -86,6 +86,48 @@ class Desk:
             self._ground.ledger.note(who, f"aborts {run.name}")
         return len(running)
 
+    def facts(self, unit: str, device: str) -> dict[str, Any]:
+        """Return what a device's limits allow and what its unit can do.
+
+        Raises `CommandRefusedError`.
+        """
+        found = self._unit(unit)
+        (name,) = self._devices(BY_NAME["pulse"], found, device)
+        (limits,) = (d.limits for d in found.smu.devices if d.name == name)
+        return {"limits": limits, "capabilities": found.driver.capabilities}
+
+    def fit(self, number: int, who: str) -> dict[str, Any]:
+        """Begin to fit the switching model to what a procedure of this session measured.
+
+        Raises `CommandRefusedError`.
+        """
+        found = list(self._folder.glob(f"{number:03d}-*/bench-*.csv"))
+        if not found:
+            raise CommandRefusedError(f"fit: no procedure {number} of this session has data")
+        folder = found[0].parent
+        model = folder / "device-model.json"
+        arguments = ["app.cli", "bench", "-", "fit", str(found[0]), "--model", str(model)]
+
+        def fitted(code: int, text: str) -> None:
+            self._ground.ledger.note("bench", f"fit to procedure {number}: {text[-300:]}")
+            self._ground.publish(
+                ProcedureEnded(
+                    time_ns=self._ground.clock_ns(),
+                    number=number,
+                    procedure="fit",
+                    devices=(),
+                    is_well=code == 0,
+                    lines=(text[-1000:],),
+                    n_points=0,
+                    folder=str(folder),
+                    files=tuple(sorted(f.name for f in folder.iterdir())),
+                )
+            )
+
+        self._ground.ledger.note(who, f"fits the switching model to procedure {number}")
+        self._begin(Child(f"fit to procedure {number}", arguments, fitted, self._ground.on_failure))
+        return {"folder": str(folder)}
+
     def page(self, after: int) -> dict[str, Any]:
         """Return devices as the array view knows them, from number `after` on, and how many."""
         self._take_over()
@@ -105,6 +147,7 @@ class Desk:
                 "procedure": run.order.task.procedure,
                 "unit": run.order.unit.smu.name,
                 "devices": run.order.task.devices,
+                "asked": run.order.task.values,
                 "who": run.order.task.who,
                 "done": run.progress.done,
                 "total": run.progress.total,
@@ -149,7 +192,9 @@ class Desk:
             ground.publish(msgspec.structs.replace(ended, time_ns=ground.clock_ns(), files=files))
 
         name = f"figures of procedure {ended.number}"
-        child = Child(name, ["app.bench.drawing", ended.folder], drawn, ground.on_failure)
+        self._begin(Child(name, ["app.bench.drawing", ended.folder], drawn, ground.on_failure))
+
+    def _begin(self, child: Child) -> None:
         self._children = [*(c for c in self._children if c.is_alive), child]
         child.start()
 
@@ -221,8 +266,13 @@ def _temperature(given: object) -> float | None:
 
 
 def _words(task: Task) -> str:
-    given = ", ".join(f"{name} {value}" for name, value in task.values.items() if value is not None)
-    return f"{', '.join(task.devices) or 'all devices'}; {given}"
+    """Return an order in a line: what was given, but for what was left open or unticked."""
+    given = [
+        f"{name} {' '.join(map(str, value)) if isinstance(value, tuple) else value}"
+        for name, value in task.values.items()
+        if value is not None and value is not False
+    ]
+    return f"{', '.join(task.devices) or 'all devices'}; {', '.join(given)}"
 
 
 def _shown(record: DeviceRecord, now: dt.datetime) -> dict[str, Any]:

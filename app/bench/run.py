@@ -163,6 +163,8 @@ class ProcedureRun(Worker):
                 bench, order.task, temperature_c=order.temperature_c, began=dt.datetime.now(dt.UTC)
             )
             result, why = self._carry_out(bench)
+            if self._abort.is_asked():
+                self._revoke()
             files = write_results(order.folder, facts, bench.points, result, why)
         self._end(result, why, files)
 

@@ -25,7 +25,7 @@ MAX_UNATTENDED_S = 7 * 24 * 3600.0
 """The Gate's own ceiling; a person's default is 60 min."""
 FREE = frozenset(
     {"status", "describe", "renew", "disarm", "stop", "note", "take control", "release control"}
-    | {"abort procedure", "array", "impedance"}
+    | {"abort procedure", "array", "device", "impedance"}
 )
 """Commands that never need control of the site: to look, to note, and to stop."""
 

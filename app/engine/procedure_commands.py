@@ -5,7 +5,7 @@ from typing import Any
 
 from app.console.control import Caller
 from app.console.messages import CommandRefusedError
-from app.engine.arguments import text
+from app.engine.arguments import number, text
 from app.engine.engine import Engine
 from app.engine.parts import EngineParts
 from app.engine.procedures import Procedures
@@ -29,6 +29,8 @@ class ProcedureCommands:
             "procedure": self._procedure,
             "abort procedure": self._abort,
             "array": self._array,
+            "device": self._device,
+            "fit": self._fit,
         }
 
     def _procedure(self, caller: Caller, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -60,6 +62,13 @@ class ProcedureCommands:
         if isinstance(after, bool) or not (isinstance(after, int) and after >= 0):
             raise CommandRefusedError(f"after: a whole number from 0 is needed, not {after!r}")
         return self._procedures().page(after)
+
+    def _device(self, _caller: Caller, arguments: dict[str, Any]) -> dict[str, Any]:
+        return self._procedures().facts(text(arguments, "unit"), text(arguments, "device"))
+
+    def _fit(self, caller: Caller, arguments: dict[str, Any]) -> dict[str, Any]:
+        who = caller.operator or text(arguments, "who")
+        return self._procedures().fit(int(number(arguments, "number", 0, 1e6)), who)
 
     def _procedures(self) -> Procedures:
         if self._parts.procedures is None:

@@ -9,7 +9,7 @@ from app.core.worker import Worker
 class Procedures(Protocol):
     """Runs procedures on the instruments of an engine. Called from the console thread.
 
-    `start` and `page` raise `CommandRefusedError`.
+    `start`, `fit` and `facts` raise `CommandRefusedError`.
     """
 
     def start(
@@ -22,6 +22,12 @@ class Procedures(Protocol):
 
     def is_pulsing(self, procedure: str) -> bool:
         """Say whether a procedure moves devices and so needs an armed site."""
+
+    def fit(self, number: int, who: str) -> dict[str, Any]:
+        """Begin to fit the switching model to what a procedure of this session measured."""
+
+    def facts(self, unit: str, device: str) -> dict[str, Any]:
+        """Return what a device's limits allow and what its unit can do."""
 
     def page(self, after: int) -> dict[str, Any]:
         """Return devices as the array view knows them, from number `after` on, and how many."""

@@ -25,6 +25,8 @@ class DeviceShown:
     budget_pulses: int
     frozen: str = ""
     """Why a direction is frozen; empty: none is."""
+    is_named: bool = True
+    """False: a position of the array that the site file does not name. It has no edge."""
 
     @property
     def place(self) -> float | None:
@@ -86,7 +88,7 @@ class DeviceMap(QWidget):
         painter.setPen(QColor(t.muted))
         below = QRectF(area.left(), area.bottom() + 2, area.width(), 16)
         painter.drawText(below, Qt.AlignmentFlag.AlignHCenter, "wordline →   bitline ↓")
-        for device in self._devices:
+        for device in sorted(self._devices, key=lambda d: d.is_named):
             self._paint(painter, device, self._box(device))
 
     def _paint(self, painter: QPainter, device: DeviceShown, box: QRectF) -> None:
@@ -100,6 +102,8 @@ class DeviceMap(QWidget):
             painter.fillRect(box, colour)
         edge = t.warning if device.frozen else t.text
         is_chosen = device.key == self.chosen
+        if not (device.is_named or is_chosen):
+            return
         painter.setPen(QPen(QColor(edge), 2.5 if is_chosen or device.frozen else 1))
         painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.drawRect(box)
@@ -112,7 +116,9 @@ class DeviceMap(QWidget):
 
     def _box(self, device: DeviceShown) -> QRectF:
         area, cell = self._area()
-        grown = max(0.0, (10 - cell) / 2)  # a single cell of a large array can hardly be hit
+        grown = (
+            max(0.0, (10 - cell) / 2) if device.is_named else 0.0
+        )  # a single cell of a large array can hardly be hit
         x = area.left() + (device.key[1] - 1) * cell
         y = area.top() + (device.key[2] - 1) * cell
         return QRectF(x, y, cell, cell).adjusted(-grown, -grown, grown, grown)
@@ -135,4 +141,5 @@ class DeviceMap(QWidget):
         return bool(super().event(event))
 
     def _at(self, point: QPointF) -> DeviceShown | None:
-        return next((d for d in self._devices if self._box(d).contains(point)), None)
+        under = [d for d in self._devices if self._box(d).contains(point)]
+        return max(under, key=lambda d: d.is_named, default=None)

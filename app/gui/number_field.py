@@ -25,9 +25,11 @@ class NumberField(QWidget):
         *,
         text: str = "",
         is_whole: bool = False,
+        is_optional: bool = False,
         tip: str = "",
     ) -> None:
         super().__init__()
+        self._is_optional = is_optional
         self._low, self._high, self._unit, self._is_whole = low, high, unit, is_whole
         self.edit = QLineEdit()
         self.edit.setAccessibleName(label)
@@ -61,6 +63,11 @@ class NumberField(QWidget):
         return None if isinstance(parsed, NotANumber) else parsed
 
     @property
+    def is_left_empty(self) -> bool:
+        """Say whether nothing is entered where nothing need be."""
+        return self._is_optional and not self.edit.text().strip(" ")
+
+    @property
     def said(self) -> str:
         """Get what the field says about its text: the value in words, or why it is refused."""
         return self._said.text()
@@ -81,8 +88,10 @@ class NumberField(QWidget):
 
     def _judge(self) -> None:
         parsed = self._parsed()
-        is_refused = isinstance(parsed, NotANumber)
+        is_refused = isinstance(parsed, NotANumber) and not self.is_left_empty
         words = parsed.sentence if isinstance(parsed, NotANumber) else in_words(parsed, self._unit)
+        if self.is_left_empty:
+            words = "left open"
         self._said.setText(words)
         self._said.setProperty("role", "refused" if is_refused else "words")
         self.edit.setProperty("isRefused", is_refused)

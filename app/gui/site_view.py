@@ -12,6 +12,7 @@ from app.gui.engine_link import EngineLink
 from app.gui.faults import shielded
 from app.gui.panel import Panel
 from app.gui.panel_head import PanelHead
+from app.gui.panels.bench import BenchPanel
 from app.gui.panels.impedance import ImpedancePanel
 from app.gui.panels.instruments import InstrumentsPanel
 from app.gui.panels.links import LinksPanel
@@ -37,6 +38,7 @@ class SiteView(QMainWindow):
         self.safety = SafetyPanel(link, theme)
         self.links = LinksPanel(link)
         self.synapses = SynapsesPanel(link, theme)
+        self.bench = BenchPanel(link, theme)
         self.impedance = ImpedancePanel(link, theme)
         self.recording = RecordingPanel(link)
         self.instruments = InstrumentsPanel(link, theme)
@@ -50,6 +52,7 @@ class SiteView(QMainWindow):
             self.safety,
             self.links,
             self.synapses,
+            self.bench,
             self.impedance,
             self.recording,
             self.instruments,
@@ -64,7 +67,7 @@ class SiteView(QMainWindow):
 
     def _make_docks(self) -> None:
         """Make the docks: signals left, what is dangerous right, the rest below."""
-        views = (*self.signals.widgets, self.synapses, self.impedance)
+        views = (*self.signals.widgets, self.synapses, self.bench, self.impedance)
         main = [self._dock(w, w.windowTitle(), w.whatsThis()) for w in views]
         right = [self._panel_dock(p) for p in (self.safety, self.recording, self.instruments)]
         for dock in right:
@@ -145,6 +148,7 @@ class SiteView(QMainWindow):
         """Take other colours."""
         self.signals.set_theme(theme)
         self.synapses.set_theme(theme)
+        self.bench.set_theme(theme)
         self.impedance.set_theme(theme)
         self.instruments.set_theme(theme)
         self.safety.arm_form.button.set_theme(theme)

@@ -123,6 +123,7 @@ def _sheet(t: Theme) -> str:
     QPushButton:hover {{ border-color: {t.accent}; }}
     QPushButton:focus {{ border: 2px solid {t.accent}; padding: 5px 11px; }}
     QPushButton:disabled {{ color: {t.unknown}; }}
+    QPushButton#abort {{ background: {t.bad}; color: {t.on_strong}; font-weight: 700; }}
     QPushButton#stop {{ background: {t.bad}; color: {t.on_strong}; font-size: 15pt;
         font-weight: 800; border: 3px solid {t.bad}; border-radius: 8px; padding: 8px 22px; }}
     QPushButton#stop:hover, QPushButton#stop:focus {{ border-color: {t.text}; padding: 8px 22px; }}

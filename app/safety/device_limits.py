@@ -119,13 +119,13 @@ class DeviceArrayJudge:
         if pulse.is_forming:
             return (
                 self._no_forming_arm(who, _address(pulse), now_ns, is_spike_caused=is_spike_caused)
-                or _shape(who, pulse, device.limits)
+                or refuse_shape(who, pulse, device.limits)
                 or _pace(who, device, now_ns)
                 or _budget(who, device)
             )
         direction = direction_of(pulse.amplitude_v, device.limits)
         return (
-            _shape(who, pulse, device.limits)
+            refuse_shape(who, pulse, device.limits)
             or _pace(who, device, now_ns)
             or _window(who, device, direction)
             or _frozen(who, device, direction)
@@ -176,7 +176,8 @@ def _address(action: PulseDevice) -> DeviceAddress:
     return DeviceAddress(action.wordline, action.bitline)
 
 
-def _shape(who: str, pulse: PulseDevice, limits: DeviceLimits) -> Refusal | None:
+def refuse_shape(who: str, pulse: PulseDevice, limits: DeviceLimits) -> Refusal | None:
+    """Return why a pulse of this amplitude and width is never permitted, or None."""
     field = "max_forming_v" if pulse.is_forming else "max_amplitude_v"
     max_v: float = getattr(limits, field)
     if not (0 < abs(pulse.amplitude_v) <= max_v):
