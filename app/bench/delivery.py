@@ -101,6 +101,7 @@ class Delivery:
         self._keep_pace(device)
         patient_until_ns = self.clock_ns() + SECOND_NS + SECOND_NS // 4
         while True:
+            self.wait(0.0)  # an abort in the last call has disarmed, and would be told as a refusal
             verdict = self._request(action)
             if not isinstance(verdict, Refusal):
                 self._asked_ns[device.name].append(self.clock_ns())
