@@ -29,11 +29,11 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from msgspec.structs import replace
 
 from app.bridge import keys
 from app.bridge.bodies import encode_spikes
