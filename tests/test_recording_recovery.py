@@ -2,29 +2,45 @@
 
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from app.cli import main
+from app.core.spikes import SPIKE_RECORD
 from app.recording.checksums import read_checksums, verify
 from app.recording.event_log import EventLog
+from app.recording.event_recovery import MESSAGE_ARRAYS, TTL_ARRAYS
+from app.recording.npy_file import npy_header
 from app.recording.raw_writer import RawWriter
 from app.recording.reader import open_session
 from app.recording.recovery import recover_all, recover_session
-from app.recording.rows import NoteRow
+from app.recording.rows import NoteRow, SpikeRows
 from app.recording.session import create_session
 from drivers.mea.protocol import SampleBlock, StimMark, StreamFormat
 
 FORMAT = StreamFormat(("A", "B", "C"), 20_000.0, 0.195)
 STREAM = "Record Node 101/experiment1/recording1/continuous/MEA-100.raw"
 TTL = "Record Node 101/experiment1/recording1/events/MEA-100.raw/TTL"
+MESSAGES = TTL.replace("MEA-100.raw/TTL", "MessageCenter")
 N_SAMPLES, FIRST = 2000, 1000
+STIMULI = list(range(FIRST, FIRST + N_SAMPLES, 100))
 
 
 def fail(name: str, exc: BaseException) -> None:
     raise AssertionError(f"{name}: {exc}")
+
+
+def delivered() -> np.ndarray:
+    """The same stimuli as the event log knows them."""
+    records = np.zeros(len(STIMULI), SPIKE_RECORD)
+    records["time_ns"] = 2**62
+    records["sample_index"] = STIMULI
+    records["neuron"] = 256
+    return records
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +59,12 @@ def crashed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for first in range(FIRST, FIRST + N_SAMPLES, 100):
         samples = np.arange(first * 3, (first + 100) * 3, dtype=np.int16).reshape(-1, 3)
         raw.offer(SampleBlock(samples, first, 0, 0, (StimMark(first, 1, 1e-6),)))
+    log.append(SpikeRows("site-a", 0, 0, delivered()))
     raw.request_stop()
     assert raw.join(5.0)
     log.append(NoteRow(1, "a", "kept"))
     log.append_durably().wait(5.0)
+    # As a crash leaves it: nobody said that the recording was closed.
     copy = root / "copy" / session.folder.name
     shutil.copytree(session.folder, copy)
     log.request_stop()
@@ -129,6 +147,55 @@ def test_every_damage_of_a_crash_is_made_whole(session: Path, name: str) -> None
         "events.sqlite-wal",
         "events.sqlite-shm",
     }
+    before = contents(session)
+    assert recover_session(session).state == "whole"
+    assert contents(session) == before
+
+
+def as_when_killed(session: Path) -> None:
+    """The fixture's recording ended in order; here the event log does not know of it."""
+    with closing(sqlite3.connect(session / "events.sqlite")) as events:
+        events.execute("DELETE FROM raw_recordings WHERE event != 'started'")
+        events.commit()
+
+
+def lose_rows(session: Path, n_safe: int, n_torn: int) -> None:
+    """Let headers count what was safe; the last rows never came, or came as zeros."""
+    groups = ((TTL, TTL_ARRAYS, 2), (MESSAGES, MESSAGE_ARRAYS, 1))
+    for folder, arrays, n_each in groups:
+        for name, descr in arrays.items():
+            path, item = session / folder / f"{name}.npy", np.dtype(descr).itemsize
+            patch(path, 0, npy_header(descr, n_safe * n_each))
+            n_there = (path.stat().st_size - 128) // item
+            first_torn = max(n_safe, n_there // n_each - n_torn) * n_each
+            patch(path, 128 + item * first_torn, bytes(item * (n_there - first_torn)))
+
+
+def stimuli_of(session: Path) -> list[int]:
+    numbers, states = (np.load(session / TTL / f"{n}.npy") for n in ("sample_numbers", "states"))
+    assert states.tolist() == [1, -1] * (len(states) // 2)
+    assert (numbers[1::2] == numbers[::2] + 1).all()
+    np.testing.assert_array_equal(np.load(session / TTL / "timestamps.npy"), numbers / 20_000.0)
+    assert np.load(session / TTL / "full_words.npy").tolist() == [1, 0] * (len(states) // 2)
+    return numbers[::2].tolist()
+
+
+@pytest.mark.parametrize(("n_safe", "n_torn"), [(0, 99), (0, 3), (8, 99), (8, 5), (20, 0)])
+def test_stimuli_that_the_files_lost_come_from_the_event_log(
+    session: Path, n_safe: int, n_torn: int
+) -> None:
+    as_when_killed(session)
+    lose_rows(session, n_safe, n_torn)
+    recovery = recover_session(session)
+    assert recovery.state == "recovered", recovery.said
+    assert stimuli_of(session) == STIMULI
+    texts, at = (np.load(session / MESSAGES / f"{n}.npy") for n in ("text", "sample_numbers"))
+    stimulated = [int(s) for s, text in zip(at, texts, strict=True) if b"stimulus" in text]
+    assert stimulated == STIMULI
+    n_added = sum(b"for neuron 256, from the event log" in text for text in texts)
+    n_messages = 1 + len(STIMULI)  # the first one says that the recording started
+    assert n_added == min(n_torn, n_messages - n_safe, len(STIMULI))
+    assert any("added from the event log" in said for said in recovery.said) == bool(n_added)
     before = contents(session)
     assert recover_session(session).state == "whole"
     assert contents(session) == before

@@ -25,6 +25,13 @@ def npy_header(descr: str, n_rows: int) -> bytes:
     return _PREFIX + n_text.to_bytes(2, "little") + text.encode().ljust(n_text - 1) + b"\n"
 
 
+def rows_in_header(header: bytes, descr: str) -> int:
+    """Return what a header counts; -1 if it is not one of ours."""
+    digits = header.partition(b"'shape': (")[2].partition(b",")[0]
+    n_rows = int(digits) if digits.isdigit() and len(digits) < 19 else -1
+    return n_rows if header == npy_header(descr, max(0, n_rows)) else -1
+
+
 class NpyFile:
     """One growing one-dimensional array on disk. One thread; `file` may be synced by another."""
 

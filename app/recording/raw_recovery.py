@@ -4,14 +4,16 @@ Only cuts what is torn and completes what is short; every sample that reached th
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from app.recording.event_recovery import Stimulus, recover_event_arrays
 from app.recording.files import Files, RecordFile, write_all
-from app.recording.npy_file import HEADER_BYTES, npy_header
+from app.recording.npy_file import HEADER_BYTES, npy_header, rows_in_header
 
 DRAFT_PREFIX = ".creating-"
 TAIL_ROWS = 4_000_000
@@ -36,10 +38,12 @@ def raw_folders(session: Path) -> list[Path]:
     )
 
 
-def recover_raw(folder: Path, first_sample: int | None, files: Files) -> list[str]:
+def recover_raw(
+    folder: Path, first_sample: int | None, files: Files, stimuli: Iterable[Stimulus] = ()
+) -> list[str]:
     """Repair one folder; return what was done, one sentence each.
 
-    `first_sample` is what the event log says, for a recording whose own word is lost.
+    `first_sample` and `stimuli` are what the event log says, for what is lost here.
 
     Raises
     ------
@@ -75,17 +79,8 @@ def recover_raw(folder: Path, first_sample: int | None, files: Files) -> list[st
     ):
         done += _complete(data / f"{name}.npy", descr, start, max(1, n_samples), per_row, files)
     events = folder / "events"
-    done += _same_length(
-        events / stream.folder_name / "TTL",
-        {"sample_numbers": "<i8", "timestamps": "<f8", "full_words": "<u8", "states": "<i2"},
-        files,
-        multiple=2,
-    )
-    done += _same_length(
-        events / "MessageCenter",
-        {"sample_numbers": "<i8", "timestamps": "<f8", "text": "|S512"},
-        files,
-    )
+    span = start, start + n_samples
+    done += recover_event_arrays(events, stream.folder_name, span, stream.rate_hz, stimuli, files)
     for place in (data, events / stream.folder_name / "TTL", events / "MessageCenter", folder):
         files.sync_folder(place)
     return done
@@ -141,7 +136,7 @@ def _complete(
     try:
         n_there = max(0, (file.size() - HEADER_BYTES) // 8)
         n_good = _n_good(file, np.dtype(descr), min(n_there, n_rows), expected)
-        n_in_header = _rows_in_header(file, descr)
+        n_in_header = rows_in_header(file.read_at(HEADER_BYTES, 0), descr)
         if n_good == n_rows == n_there == n_in_header:
             return []
         if file.size() < HEADER_BYTES:
@@ -165,42 +160,6 @@ def _n_good(file: RecordFile, dtype: np.dtype[np.generic], n_rows: int, expected
     data = file.read_at(8 * (n_rows - first), HEADER_BYTES + 8 * first)
     wrong = np.flatnonzero(np.frombuffer(data, dtype) != expected(first, n_rows))
     return first + int(wrong[0]) if len(wrong) else n_rows
-
-
-def _same_length(
-    folder: Path, descriptions: dict[str, str], files: Files, multiple: int = 1
-) -> list[str]:
-    """Let the headers of arrays that belong together count the rows that all of them have."""
-    opened = {name: files.open(folder / f"{name}.npy") for name in descriptions}
-    try:
-        there = {
-            name: max(0, (file.size() - HEADER_BYTES) // np.dtype(descriptions[name]).itemsize)
-            for name, file in opened.items()
-        }
-        counted = {name: _rows_in_header(file, descriptions[name]) for name, file in opened.items()}
-        n_rows = min(there.values()) // multiple * multiple
-        if set(counted.values()) == {n_rows}:
-            return []
-        for name, file in opened.items():
-            header = npy_header(descriptions[name], n_rows)
-            if file.size() < HEADER_BYTES:
-                file.truncate(0)
-                write_all(file, header)
-            else:
-                file.write_at(header, 0)
-            file.sync_data()
-    finally:
-        for file in opened.values():
-            file.close()
-    return [f"{_short(folder)}: headers counted {sorted(set(counted.values()))}, now {n_rows}"]
-
-
-def _rows_in_header(file: RecordFile, descr: str) -> int:
-    """Return what the header counts; -1 if it is not one of ours."""
-    header = file.read_at(HEADER_BYTES, 0)
-    digits = header.partition(b"'shape': (")[2].partition(b",")[0]
-    n_rows = int(digits) if digits.isdigit() and len(digits) < 19 else -1
-    return n_rows if header == npy_header(descr, max(0, n_rows)) else -1
 
 
 def _short(path: Path) -> str:

@@ -1,14 +1,17 @@
 """Sessions that a crash left open: made whole, checked, and marked, without losing anything."""
 
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
+from app.core.spikes import EventKind
 from app.recording.checksums import write_checksums
 from app.recording.errors import RecordingError
+from app.recording.event_recovery import Stimulus
 from app.recording.event_store import connect
 from app.recording.files import DiskFiles, Files, replace_file
 from app.recording.raw_recovery import raw_folders, recover_raw
@@ -18,6 +21,8 @@ from app.recording.session_lock import SessionLock, writer_of
 
 CHECK_AT_ONCE_BYTES = 256 * 2**20
 """A larger event log is checked later, in the background."""
+BEFORE_START_NS = 3600 * 1_000_000_000
+"""A recording begins with what was remembered before."""
 CHECK_LEFT = "events.sqlite: large; its check is left for later"
 
 
@@ -68,16 +73,17 @@ def recover_session(folder: Path, files: Files | None = None) -> Recovery:
 def _recover(recovery: Recovery, files: Files) -> None:
     folder, said = recovery.folder, recovery.said
     is_well = True
-    starts: dict[str, int] = {}
+    told = _Told()
     try:
-        starts = _recover_events(folder, said)
+        told = _recover_events(folder, said)
     except RecordingError as exc:
         said.append(str(exc))
         is_well = False
     for raw in raw_folders(folder):
         inner = raw.relative_to(folder).as_posix()
         try:
-            said += recover_raw(raw, starts.get(inner), files)
+            stimuli = () if inner in told.closed else told.stimuli
+            said += recover_raw(raw, told.starts.get(inner), files, stimuli)
         except (OSError, ValueError) as exc:
             said.append(f"{inner}: {exc}")
             is_well = False
@@ -98,12 +104,24 @@ def _recover(recovery: Recovery, files: Files) -> None:
         said.append(f"checksums of {len(left)} large files are left for later")
 
 
-def _recover_events(folder: Path, said: list[str]) -> dict[str, int]:
-    """Empty the write-ahead log, check the database; return the first sample of each raw folder."""
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What the event log knows of raw recordings."""
+
+    starts: dict[str, int] = field(default_factory=dict)
+    """First sample by folder."""
+    closed: frozenset[str] = frozenset()
+    """Folders that were whole before the crash."""
+    stimuli: Sequence[Stimulus] = ()
+    """From shortly before the newest recording on; by the counter that ran at the end."""
+
+
+def _recover_events(folder: Path, said: list[str]) -> _Told:
+    """Empty the write-ahead log, check the database; return what it tells of raw recordings."""
     path = folder / "events.sqlite"
     if not path.exists():
         said.append("events.sqlite: not there; the engine ended before it could be made")
-        return {}
+        return _Told()
     wal = path.with_name(path.name + "-wal")
     n_wal = wal.stat().st_size if wal.exists() else 0
     try:
@@ -116,18 +134,35 @@ def _recover_events(folder: Path, said: list[str]) -> dict[str, int]:
                     raise RecordingError(f"{path}: {verdict}; keep a copy before anything else")
             else:
                 said.append(CHECK_LEFT)
-            starts = dict(
-                database.execute(
-                    "SELECT folder, sample_index FROM raw_recordings WHERE event = 'started'"
-                ).fetchall()
-            )
+            told = _told(database)
             with suppress(sqlite3.OperationalError):
                 database.execute("PRAGMA journal_mode = DELETE")
     except sqlite3.Error as exc:
         raise RecordingError(f"{path}: cannot be read: {exc}; keep a copy") from exc
     if n_wal:
         said.append(f"events.sqlite: {n_wal} bytes of its write-ahead log moved into it")
-    return starts
+    return told
+
+
+def _told(database: sqlite3.Connection) -> _Told:
+    starts = database.execute(
+        "SELECT folder, sample_index FROM raw_recordings WHERE event = 'started'"
+    ).fetchall()
+    ends = database.execute(
+        "SELECT folder FROM raw_recordings WHERE event != 'started' "
+        "AND detail NOT LIKE '%closing failed%'"
+    ).fetchall()
+    stimuli = database.execute(
+        "SELECT sample_index, neuron FROM spikes WHERE kind = ? AND origin_seq = 0 AND time_ns > "
+        "max((SELECT coalesce(max(time_ns), 0) FROM raw_recordings WHERE event = 'started') - ?,"
+        " (SELECT coalesce(max(time_ns), 0) FROM gaps WHERE n_lost = -1)) ORDER BY sample_index",
+        (EventKind.PSP_DELIVERED, BEFORE_START_NS),
+    ).fetchall()
+    return _Told(
+        dict(starts),
+        frozenset(folder for (folder,) in ends),
+        [Stimulus(sample_index, neuron) for sample_index, neuron in stimuli],
+    )
 
 
 def _give_back_reserve(folder: Path, said: list[str], files: Files) -> None:
