@@ -9,12 +9,12 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import h5py
 import pytest
 
 from app.bench.arc_csv import read_session
-from app.bench.programming import ProgramSettings, program
-from app.bench.session import open_bench
 from app.cli import main
 from app.safety.audit import AuditRow, verify_chain
 
@@ -130,10 +130,35 @@ def test_refusals_are_sentences(site: Path, capsys: pytest.CaptureFixture[str]) 
     assert "is not armed" in capsys.readouterr().err
 
 
-def test_a_notebook_needs_five_lines(site: Path) -> None:
-    with open_bench(site, smu="smu1", is_mock=True, who="me", reason="first look") as opened:
-        done = program(opened, "cell", ProgramSettings(target_ohm=5500))
-    assert abs(done.error) <= 0.02
+def test_what_was_asked_and_found_is_in_the_record_and_the_files_with_the_temperature(
+    site: Path,
+) -> None:
+    arguments = ("--smu", "smu1", "--temperature-c", "21.5", "--hdf5", "read", "cell")
+    assert bench(site, *arguments) == 0
+    out = site.parent / "out"
+    facts = json.loads((out / "bench-read.json").read_text())
+    assert (facts["temperature_c"], facts["is_well"], facts["n_points"]) == (21.5, True, 1)
+    with h5py.File(out / "bench-read.h5") as file:
+        assert json.loads(file.attrs["facts"])["temperature_c"] == 21.5
+    (session,) = (site.parent / "sessions").iterdir()
+    connection = sqlite3.connect(session / "events.sqlite")
+    notes = [row[0] for row in connection.execute("SELECT text FROM notes ORDER BY rowid")]
+    connection.close()
+    assert "read began (bench): cell; times 1" in notes
+    assert any(note.startswith("read ended: cell: ") for note in notes)
+
+
+def test_the_five_lines_of_the_page_run_as_they_stand(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "bench.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len([line for line in block.splitlines() if line.strip()]) == 5
+    monkeypatch.chdir(site.parent)
+    found: dict[str, Any] = {}
+    exec(compile(block, "docs/bench.md", "exec"), found)
+    assert abs(found["done"].error) <= 0.02
+    assert found["bench"].points
 
 
 def test_an_abort_leaves_in_order_and_keeps_what_was_measured(site: Path) -> None:

@@ -78,6 +78,7 @@ def _run_in(session: OpenBench, task: Task, arguments: argparse.Namespace) -> in
         bench, task, temperature_c=arguments.temperature_c, began=dt.datetime.now(dt.UTC)
     )
     place = Place(bench, (session.smu.n_wordlines, session.smu.n_bitlines), session.arm_forming)
+    session.note(f"{task.procedure} began ({arguments.reason}): {task.words}")
     result: Result | None = None
     why = ""
     with _aborted_by_signals(bench):
@@ -87,6 +88,8 @@ def _run_in(session: OpenBench, task: Task, arguments: argparse.Namespace) -> in
             why = str(exc)
             raise
         finally:
+            said = why if result is None else "; ".join(result.lines[-5:])
+            session.note(f"{task.procedure} ended: {said}")
             made = write_results(out, facts, bench.points, result, why)
             made += draw_one(out, _plain(facts), bench.points)
             if arguments.hdf5:

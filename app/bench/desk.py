@@ -75,7 +75,7 @@ class Desk:
             )
         self._n_orders = number
         self._runs[unit.smu.name] = run
-        self._ground.ledger.note(who, f"{run.name} began ({reason}): {_words(task)}")
+        self._ground.ledger.note(who, f"{run.name} began ({reason}): {task.words}")
         return {"number": order.number, "folder": str(order.folder)}
 
     def abort(self, who: str) -> int:
@@ -263,16 +263,6 @@ def _temperature(given: object) -> float | None:
     if not (is_number and -273.15 <= float(str(given)) <= 1e4):
         raise CommandRefusedError(f"temperature-c: {given!r} is not between -273.15 and 10000")
     return float(str(given))
-
-
-def _words(task: Task) -> str:
-    """Return an order in a line: what was given, but for what was left open or unticked."""
-    given = [
-        f"{name} {' '.join(map(str, value)) if isinstance(value, tuple) else value}"
-        for name, value in task.values.items()
-        if value is not None and value is not False
-    ]
-    return f"{', '.join(task.devices) or 'all devices'}; {', '.join(given)}"
 
 
 def _shown(record: DeviceRecord, now: dt.datetime) -> dict[str, Any]:

@@ -30,6 +30,16 @@ class Task:
     """As `Form.taken` gives them."""
     who: str
 
+    @property
+    def words(self) -> str:
+        """Get what was asked for in a line, but for what was left open or unticked."""
+        given = [
+            f"{name} {' '.join(map(str, value)) if isinstance(value, tuple) else value}"
+            for name, value in self.values.items()
+            if value is not None and value is not False
+        ]
+        return f"{', '.join(self.devices) or 'all devices'}; {', '.join(given)}"
+
 
 @dataclass(frozen=True, slots=True)
 class Result:

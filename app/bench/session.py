@@ -1,12 +1,6 @@
 """A bench session: one instrument of a site, its Gate, and a session folder with everything.
 
-A notebook needs five lines:
-
-    from pathlib import Path
-    from app.bench.session import open_bench
-    from app.bench.programming import ProgramSettings, program
-    with open_bench(Path("site.toml"), is_mock=True, who="me", reason="first look") as bench:
-        done = program(bench, "w12b21", ProgramSettings(target_ohm=6000))
+A notebook needs five lines: see `docs/bench.md`.
 """
 
 import contextlib
@@ -68,6 +62,8 @@ class OpenBench:
     folder: Path
     smu: Smu
     arm_forming: Callable[[str], None]
+    note: Callable[[str], None]
+    """Takes a sentence into the record."""
     mocks: MockRig | None = None
     """The simulated instrument, for who wants to know what really happened."""
 
@@ -239,7 +235,13 @@ class _Opening:
             abort=abort,
             call=calls,
         )
-        return OpenBench(bench, session.folder, self.smu, self._forming_arm(gate, who, reason))
+        return OpenBench(
+            bench,
+            session.folder,
+            self.smu,
+            self._forming_arm(gate, who, reason),
+            lambda sentence: ledger.note(who, sentence),
+        )
 
     def _session(self, provenance: Mapping[str, Provenance]) -> Session:
         return create_session(
