@@ -7,6 +7,7 @@ receiver right after it has it as a record, on one monotonic clock. Pacing sleep
 Rounds are interleaved, so a disturbance of the machine hits all transports alike.
 """
 
+import gc
 import multiprocessing as mp
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from app.core.real_time import take_real_time
 from app.core.spikes import SPIKE_RECORD, SpikeRecords
 from app.run_engine import SWITCH_INTERVAL_S
 from benchmarks import engine_path, transports
@@ -60,11 +62,25 @@ class Collector:
         self.n += len(records)
 
 
-def receive(name: str, folder: Path, pipe: Connection) -> None:
-    """Be the receiving process: obey "reset" and ("await", n), end at "end"."""
+def _as_an_engine(*, is_real_time: bool) -> None:
+    """Run this process as an engine runs, whatever the transport; before its threads start."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    refused = take_real_time() if is_real_time else None
+    if refused is not None:
+        raise PermissionError(f"no real-time scheduling: {refused}; or use --ordinary")
+
+
+def _leave_out_of_garbage_collection() -> None:
+    gc.collect()
+    gc.freeze()
+
+
+def receive(name: str, folder: Path, pipe: Connection, is_real_time: bool) -> None:
+    """Be the receiving process: obey "reset" and ("await", n), end at "end"."""
+    _as_an_engine(is_real_time=is_real_time)
     collector = Collector()
     receiver = TRANSPORTS[name][0](folder, collector.take)
+    _leave_out_of_garbage_collection()
     pipe.send(receiver.address)
     while (order := pipe.recv()) != "end":
         if order == "reset":
@@ -92,10 +108,11 @@ def receive(name: str, folder: Path, pipe: Connection) -> None:
     receiver.close()
 
 
-def send(name: str, folder: Path, address: Any, pipe: Connection) -> None:
+def send(name: str, folder: Path, address: Any, pipe: Connection, is_real_time: bool) -> None:
     """Be the sending process: obey (n_messages, rate_hz or 0 for flat out, events per message)."""
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    _as_an_engine(is_real_time=is_real_time)
     sender = TRANSPORTS[name][1](folder, address)
+    _leave_out_of_garbage_collection()
     pipe.send(None)
     while (order := pipe.recv()) != "end":
         n_messages, rate_hz, size = order
@@ -141,17 +158,21 @@ class Run:
 class Pair:
     """One transport's two processes, ready."""
 
-    def __init__(self, name: str, folder: Path) -> None:
+    def __init__(self, name: str, folder: Path, *, is_real_time: bool = True) -> None:
         self.name = name
         folder.mkdir()
         transports.make_keys(folder)
         context = mp.get_context("spawn")
         self._receiver, there = context.Pipe()
-        receiving = context.Process(target=receive, args=(name, folder, there), daemon=True)
+        receiving = context.Process(
+            target=receive, args=(name, folder, there, is_real_time), daemon=True
+        )
         receiving.start()
         self._sender, here = context.Pipe()
         address = self._receiver.recv()
-        sending = context.Process(target=send, args=(name, folder, address, here), daemon=True)
+        sending = context.Process(
+            target=send, args=(name, folder, address, here, is_real_time), daemon=True
+        )
         sending.start()
         self._processes = (sending, receiving)
 

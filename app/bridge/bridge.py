@@ -15,6 +15,7 @@ from app.bridge.connection import ClosedError, Connection
 from app.bridge.events import LinkEvent, LinkState
 from app.bridge.lines import BACKOFF_S, Lines
 from app.bridge.link import Link
+from app.bridge.outbound import Outbound
 from app.bridge.peers import LinkStatus, PeerAddress, status_of
 from app.bridge.settings import LinkSettings, LocalSite
 from app.bridge.tls import TlsIdentity
@@ -156,7 +157,7 @@ class Bridge(Worker):
         if connection is None or connection.wants_write:
             return  # the bridge's thread will, when it can
         try:
-            _write_all(self._links[site], connection, now_ns)
+            _write_all(self._links[site].outbound, connection, now_ns)
         except (OSError, ClosedError) as exc:
             # Its end is for the bridge's thread, which alone tells events.
             self.order(partial(self._failed_at_once, site, connection, str(exc)))
@@ -241,7 +242,7 @@ class Bridge(Worker):
 
     def _write(self, link: Link, connection: Connection, now_ns: int) -> None:
         had_to_wait = connection.wants_write
-        _write_all(link, connection, now_ns)
+        _write_all(link.outbound, connection, now_ns)
         if had_to_wait != connection.wants_write:
             self._lines.watch(connection)
 
@@ -317,11 +318,11 @@ class Bridge(Worker):
             self._on_event(event)
 
 
-def _write_all(link: Link, connection: Connection, now_ns: int) -> None:
-    """Write what the link has until the socket takes no more; then `wants_write` says so."""
+def _write_all(outbound: Outbound, connection: Connection, now_ns: int) -> None:
+    """Write what waits until the socket takes no more; then `wants_write` says so."""
     if connection.wants_write and not connection.write():
         return
-    while data := link.outbound.next_chunk(now_ns, TLS_RECORD_BYTES):
+    while data := outbound.next_chunk(now_ns, TLS_RECORD_BYTES):
         if not connection.write(data) or len(data) < TLS_RECORD_BYTES:
             return
 

@@ -103,13 +103,10 @@ class Connection:
         frames before the fault in the same turn are lost with it and come again after reconnect.
         """
         frames: list[Frame] = []
+        pipe = self._pipe
         for _ in range(MAX_READS):
             raw = self._receive()
-            pipe = self._pipe
-            if pipe is None:
-                frames += self._decoder.feed(raw)
-            else:
-                frames += self._decrypted(pipe)
+            frames += self._decoder.feed(raw if pipe is None else _decrypted(pipe))
             if len(raw) < READ_BYTES:
                 break
         return frames
@@ -140,19 +137,6 @@ class Connection:
             self._pipe.incoming.write(raw)
         return raw
 
-    def _decrypted(self, pipe: TlsPipe) -> list[Frame]:
-        plain: list[bytes] = []
-        # To ask for no more than there can be spares a large buffer for every small record.
-        while n_bytes := pipe.incoming.pending or pipe.tls.pending():
-            try:
-                data = pipe.tls.read(min(n_bytes, RECORD_BYTES))
-            except ssl.SSLWantReadError:
-                break  # the rest of a record is still under way
-            if not data:
-                raise ClosedError("closed by the peer")
-            plain.append(data)
-        return self._decoder.feed(b"".join(plain))
-
     def _transmit(self) -> bool:
         unsent = self._unsent
         if self._pipe is not None:
@@ -167,3 +151,19 @@ class Connection:
         self._unsent = b""
         self.wants_write = False
         return True
+
+
+def _decrypted(pipe: TlsPipe) -> bytes:
+    """Return what the records that are complete hold."""
+    tls, incoming = pipe.tls, pipe.incoming
+    plain: list[bytes] = []
+    # To ask for no more than there can be spares a large buffer for every small record.
+    while n_bytes := incoming.pending or tls.pending():
+        try:
+            data = tls.read(min(n_bytes, RECORD_BYTES))
+        except ssl.SSLWantReadError:
+            break  # the rest of a record is still under way
+        if not data:
+            raise ClosedError("closed by the peer")
+        plain.append(data)
+    return b"".join(plain)

@@ -92,9 +92,9 @@ class Outbound:
 
     def next_chunk(self, now_ns: int, n_bytes: int) -> bytes:
         """Return whole frames to write, until there are `n_bytes` or no more; empty: none."""
-        chunk = b""
-        while len(chunk) < n_bytes and (frame := self.next_bytes(now_ns)):
-            chunk += frame
+        chunk = self.next_bytes(now_ns)
+        while len(chunk) < n_bytes and self.has_next():
+            chunk += self.next_bytes(now_ns)
         return chunk
 
     # --- what is known ------------------------------------------------------------------------
