@@ -155,19 +155,21 @@ def decode_spikes(body: bytes) -> tuple[int, SpikeRecords, int]:
     if count <= FEW_RECORDS:
         for at in range(BATCH.size, len(body), _SPIKE.size):
             time_ns, _, _, amplitude_uv, _, kind, _, _ = _SPIKE.unpack_from(body, at)
-            _judge_spikes(-MAX_TIME_NS <= time_ns <= MAX_TIME_NS, kind, math.isinf(amplitude_uv))
-    else:
-        is_infinite = bool(np.isinf(records["amplitude_uv"]).any())
-        _judge_spikes(_are_timely(records["time_ns"]), int(records["kind"].max()), is_infinite)
+            is_timely = -MAX_TIME_NS <= time_ns <= MAX_TIME_NS
+            if not is_timely or kind > _NEWEST_KIND or math.isinf(amplitude_uv):
+                break
+        else:
+            return stream, records, complete_ns
+    _judge_spikes(records)
     return stream, records, complete_ns
 
 
-def _judge_spikes(are_timely: bool, newest_kind: int, is_infinite: bool) -> None:
-    if not are_timely:
+def _judge_spikes(records: SpikeRecords) -> None:
+    if not _are_timely(records["time_ns"]):
         raise FrameError(f"SPIKES: a time beyond {MAX_TIME_NS} ns")
-    if newest_kind > _NEWEST_KIND:
+    if int(records["kind"].max()) > _NEWEST_KIND:
         raise FrameError("SPIKES: unknown kind of event")
-    if is_infinite:
+    if bool(np.isinf(records["amplitude_uv"]).any()):
         raise FrameError("SPIKES: infinite amplitude")
 
 
@@ -183,29 +185,24 @@ def decode_psps(body: bytes) -> tuple[int, PspRecords, int]:
     if count <= FEW_RECORDS:
         for at in range(BATCH.size, len(body), _PSP.size):
             pre_time_ns, _, _, _, weight, _, _, kind, flags, _ = _PSP.unpack_from(body, at)
-            is_timely = -MAX_TIME_NS <= pre_time_ns <= MAX_TIME_NS
-            _judge_psps(is_timely, 0 <= weight <= 1, kind, flags & _PROVENANCE_BITS)
-    else:
-        weight = records["weight"]
-        _judge_psps(
-            _are_timely(records["pre_time_ns"]),
-            bool(((weight >= 0) & (weight <= 1)).all()),
-            int(records["kind"].max()),
-            int((records["flags"] & _PROVENANCE_BITS).max()),
-        )
+            is_sound = -MAX_TIME_NS <= pre_time_ns <= MAX_TIME_NS and 0 <= weight <= 1
+            if not is_sound or kind > _NEWEST_KIND or flags & _PROVENANCE_BITS >= _N_PROVENANCES:
+                break
+        else:
+            return stream, records, complete_ns
+    _judge_psps(records)
     return stream, records, complete_ns
 
 
-def _judge_psps(
-    are_timely: bool, are_weights: bool, newest_kind: int, last_provenance: int
-) -> None:
-    if not are_timely:
+def _judge_psps(records: PspRecords) -> None:
+    if not _are_timely(records["pre_time_ns"]):
         raise FrameError(f"PSPS: a time beyond {MAX_TIME_NS} ns")
-    if not are_weights:
+    weight = records["weight"]
+    if not bool(((weight >= 0) & (weight <= 1)).all()):
         raise FrameError("PSPS: weight outside 0 to 1")
-    if newest_kind > _NEWEST_KIND:
+    if int(records["kind"].max()) > _NEWEST_KIND:
         raise FrameError("PSPS: unknown kind of event")
-    if last_provenance >= _N_PROVENANCES:
+    if bool(((records["flags"] & _PROVENANCE_BITS) >= _N_PROVENANCES).any()):
         raise FrameError("PSPS: unknown provenance in the flags")
 
 

@@ -149,13 +149,12 @@ class Bridge(Worker):
             return False
         now_ns = self._clock_ns()
         queue(*what, now_ns)
-        self._write_at_once(site, now_ns)
-        return True
-
-    def _write_at_once(self, site: str, now_ns: int) -> None:
         connection = self._lines.lines[site].open_connection
-        if connection is None or connection.wants_write:
-            return  # the bridge's thread will, when it can
+        if connection is not None and not connection.wants_write:
+            self._write_at_once(site, connection, now_ns)
+        return True  # what is not written yet, the bridge's thread will write, when it can
+
+    def _write_at_once(self, site: str, connection: Connection, now_ns: int) -> None:
         try:
             _write_all(self._links[site].outbound, connection, now_ns)
         except (OSError, ClosedError) as exc:

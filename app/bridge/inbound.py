@@ -56,7 +56,7 @@ class Inbound:
         last = self._received[session]
         if not (0 < frame.seq <= bodies.MAX_SEQ):
             raise FrameError(f"{frame.type.name} with number {frame.seq}")
-        self.n_resent += frame.flags == FrameFlag.RESEND
+        self.n_resent += frame.flags is FrameFlag.RESEND
         if frame.seq <= last:
             self.n_duplicates += 1
             return []
@@ -66,12 +66,9 @@ class Inbound:
             # It would be as bad when it came again, so it counts as lost, and is declared.
             self._owed += self.gap(session, frame.seq)
             raise
-        events: list[LinkEvent] = []
-        if frame.seq > last + 1:
-            events += self.gap(session, frame.seq - 1)
+        gap = self.gap(session, frame.seq - 1) if frame.seq > last + 1 else []
         self._received[session] = frame.seq
-        events.append(event)
-        return events
+        return [*gap, event]
 
     def gap(self, session: str, last: int) -> list[LinkEvent]:
         """Note that nothing up to `last` will come that has not come yet."""
@@ -88,7 +85,7 @@ class Inbound:
         return owed
 
     def _decoded(self, frame: Frame, session: str, now_ns: int) -> SpikesReceived | PspsReceived:
-        is_resend = frame.flags == FrameFlag.RESEND
+        is_resend = frame.flags is FrameFlag.RESEND
         age_ns = self._freshness.age_bound(frame.echo, now_ns)
         if frame.type is FrameType.PSPS:
             _, psps, _ = bodies.decode_psps(frame.body)

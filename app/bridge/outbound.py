@@ -18,32 +18,27 @@ class Outbound:
         self._acked = 0
         self.is_open = False
         """The link is up: numbered frames may be written."""
-        self.n_events = 0
-        self.last_event_ns = 0
-        """When the newest event was put in; 0: none was."""
 
     # --- from the engine ----------------------------------------------------------------------
 
     def queue_spikes(self, batch: SpikeBatch, now_ns: int) -> None:
         """Put a batch of spikes in, as numbered frames of at most 1024."""
-        records = self._freshness.aged(batch.records, batch.made_ns, now_ns)
-        for piece in _pieces(records):
+        records, nonce = batch.records, self._freshness.peer_nonce
+        if batch.made_ns < self._freshness.peer_nonce_received_ns:
+            records = self._freshness.aged(records, batch.made_ns, now_ns)
+        for piece in (records,) if len(records) <= bodies.MAX_RECORDS else _pieces(records):
             body = bodies.encode_spikes(batch.stream, piece, batch.complete_until_ns)
-            self._queue(FrameType.SPIKES, body, len(piece), now_ns)
+            self._ring.add(FrameType.SPIKES, body, nonce, len(piece), now_ns)
 
     def queue_psps(self, records: PspRecords, made_ns: int, now_ns: int) -> None:
         """Put PSPs in, as numbered frames of at most 1024.
 
         `made_ns` is the time to which their age bounds refer.
         """
+        nonce = self._freshness.peer_nonce
         for piece in _pieces(self._freshness.aged(records, made_ns, now_ns)):
-            self._queue(FrameType.PSPS, bodies.encode_psps(0, piece, now_ns), len(piece), now_ns)
-
-    def _queue(self, kind: FrameType, body: bytes, n_events: int, now_ns: int) -> None:
-        if n_events:
-            self.n_events += n_events
-            self.last_event_ns = now_ns
-        self._ring.add(kind, body, self._freshness.peer_nonce, n_events, now_ns)
+            body = bodies.encode_psps(0, piece, now_ns)
+            self._ring.add(FrameType.PSPS, body, nonce, len(piece), now_ns)
 
     # --- from the link ------------------------------------------------------------------------
 
@@ -92,12 +87,24 @@ class Outbound:
 
     def next_chunk(self, now_ns: int, n_bytes: int) -> bytes:
         """Return whole frames to write, until there are `n_bytes` or no more; empty: none."""
-        chunk = self.next_bytes(now_ns)
-        while len(chunk) < n_bytes and self.has_next():
-            chunk += self.next_bytes(now_ns)
-        return chunk
+        chunk = b""
+        while self._control and len(chunk) < n_bytes:
+            chunk += self._control.pop(0)
+        if not self.is_open:
+            return chunk
+        return chunk + self._ring.next_chunk(now_ns, n_bytes - len(chunk))
 
     # --- what is known ------------------------------------------------------------------------
+
+    @property
+    def n_events(self) -> int:
+        """Get how many events were put in."""
+        return self._ring.n_events
+
+    @property
+    def last_event_ns(self) -> int:
+        """Get when the newest event was put in; 0: none was."""
+        return self._ring.last_event_ns
 
     @property
     def last_seq(self) -> int:

@@ -33,6 +33,9 @@ class ResendRing:
         self._n_bytes = 0
         self._next_seq = 1
         self._fallen: tuple[int, int] | None = None
+        self.n_events = 0
+        self.last_event_ns = 0
+        """When the newest event was added; 0: none was."""
         self.n_resent = 0
         self.n_events_fallen = 0
         """Events that fell off before they were acknowledged: lost to the peer, and declared."""
@@ -50,10 +53,13 @@ class ResendRing:
     def add(self, kind: FrameType, body: bytes, echo: int, n_events: int, now_ns: int) -> None:
         """Give a body made now its number; `echo` is the newest nonce known at this moment."""
         seq = self._next_seq
-        frame = encode_parts(kind, body, FrameFlag.NONE, seq, echo)
+        frame = encode_parts(kind, body, 0, seq, echo)
         self._waiting.append(_Entry(seq, frame, now_ns, n_events))
         self._next_seq = seq + 1
         self._n_bytes += len(body)
+        if n_events:
+            self.n_events += n_events
+            self.last_event_ns = now_ns
         oldest = (self._written or self._waiting)[0]
         if self._n_bytes > self._max_bytes or now_ns - oldest.made_ns > self._max_age_ns:
             self._trim(now_ns)
@@ -98,6 +104,15 @@ class ResendRing:
         entry.was_written = True
         self.n_resent += 1
         return with_flags(entry.frame, FrameFlag.RESEND)
+
+    def next_chunk(self, now_ns: int, n_bytes: int) -> bytes:
+        """Return whole frames to write, until there are `n_bytes` or no more; empty: none."""
+        if n_bytes <= 0:
+            return b""
+        chunk = self.next_bytes(now_ns)
+        while self._waiting and len(chunk) < n_bytes:
+            chunk += self.next_bytes(now_ns)
+        return chunk
 
     def _trim(self, now_ns: int) -> None:
         while entries := self._written or self._waiting:

@@ -71,7 +71,7 @@ def encode_frame(frame: Frame) -> bytes:
 
 
 def encode_parts(
-    kind: FrameType, body: bytes, flags: FrameFlag = FrameFlag.NONE, seq: int = 0, echo: int = 0
+    kind: FrameType, body: bytes, flags: int = 0, seq: int = 0, echo: int = 0
 ) -> bytes:
     """Return the bytes of a frame that nobody needs as a `Frame`. Raises as `encode_frame`."""
     if len(body) > MAX_BODY_BYTES:
