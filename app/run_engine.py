@@ -4,17 +4,18 @@ import gc
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Mapping
 from contextlib import ExitStack
+from itertools import chain
 
 from app.bridge.keys import KeyFileError
 from app.compose.compose import compose
 from app.compose.ground import EngineFiles
+from app.compose.kernels import StartCancelledError, make_kernels_ready
 from app.config.load import ConfigError
 from app.config.paths import history_file
 from app.console.server import ConsoleServer, NetworkAccess
 from app.core.clock import monotonic_ns
-from app.core.compile_progress import compilation_told
 from app.core.heartbeat import Heartbeat
 from app.core.real_time import PRIORITY, take_real_time
 from app.core.worker import Worker
@@ -68,6 +69,15 @@ class UnsafeAtBootError(Exception):
     """An instrument's outputs could not be switched off before anything began."""
 
 
+WHY_NO_START: Mapping[ExitCode, tuple[type[Exception], ...]] = {
+    ExitCode.UNSAFE: (UnsafeAtBootError,),
+    ExitCode.INSTRUMENT: (InstrumentError,),
+    ExitCode.USAGE: (ConfigError, KeyFileError, ValueError),
+    ExitCode.FAILED: (RecordingError, OSError),
+}
+"""What a user can do something about, by the code that says so; the first that fits."""
+
+
 def run_engine(
     files: EngineFiles,
     *,
@@ -103,29 +113,23 @@ def run_engine(
             engine.safe_reports = _boot(rig, files)
             heartbeat.starting()
             network = console_access(files.site_file, files.site)
-            with compilation_told(_compiling(heartbeat)):
-                parts = compose(
-                    files,
-                    rig,
-                    engine,
-                    is_mock=is_mock,
-                    is_dry_run=is_dry_run,
-                    on_step=heartbeat.starting,
-                    disk=disk or Disk(),
-                )
+            if rig.amplifiers:
+                make_kernels_ready(engine, heartbeat, _say)
+            parts = compose(
+                files,
+                rig,
+                engine,
+                is_mock=is_mock,
+                is_dry_run=is_dry_run,
+                on_step=heartbeat.starting,
+                disk=disk or Disk(),
+            )
             metrics = _metrics(engine, parts)
-        except UnsafeAtBootError as exc:
+        except StartCancelledError:
+            return ExitCode.OK
+        except tuple(chain.from_iterable(WHY_NO_START.values())) as exc:
             _say(str(exc))
-            return ExitCode.UNSAFE
-        except InstrumentError as exc:
-            _say(str(exc))
-            return ExitCode.INSTRUMENT
-        except (ConfigError, KeyFileError, ValueError) as exc:
-            _say(str(exc))
-            return ExitCode.USAGE
-        except (RecordingError, OSError) as exc:
-            _say(str(exc))
-            return ExitCode.FAILED
+            return next(code for code, kinds in WHY_NO_START.items() if isinstance(exc, kinds))
         said = ProgramLogHandler(parts.feed, parts.event_log.append, monotonic_ns)
         for handler in (said, parts.session_log.handler):
             logging.getLogger().addHandler(handler)
@@ -141,20 +145,6 @@ def _metrics(engine: Engine, parts: EngineParts) -> MetricsServer | None:
     server = MetricsServer(parts.site.metrics, engine.failed)
     server.show(lambda: engine_status(engine, parts), parts.session.folder)
     return server
-
-
-def _compiling(heartbeat: Heartbeat) -> Callable[[], None]:
-    """Return what is called at each step of a compilation; it says once that there is one."""
-    is_told = False
-
-    def step() -> None:
-        nonlocal is_told
-        if not is_told:
-            is_told = True
-            _say("compiling, once after an installation: 10 s, on a busy machine some minutes")
-        heartbeat.starting()
-
-    return step
 
 
 def _boot(rig: Rig, files: EngineFiles) -> list[SafeReport]:

@@ -6,11 +6,13 @@ import socket
 from pathlib import Path
 
 import chain_rig as rig
+import mea_site
 import one_site
 import pytest
 
 from app.core.alert import run_alert
 from app.core.systemd import SystemdNotifier
+from app.demo.sites import site_process
 from app.exit_codes import ExitCode
 from app.recording.reader import open_session
 from app.recording.rows import NoteRow
@@ -90,6 +92,24 @@ def lapse_of_a_console(site: one_site.RunningSite, folder: Path) -> None:
     assert any("make safe (console" in text and "arc1: by construction" in text for text in notes)
     site.call("acknowledge", who="ada")
     rig.until(lambda: one_site.state(site) == "disarmed", "acknowledged")
+
+
+def test_a_first_start_that_compiles_says_so_and_may_be_given_up(
+    tmp_path: Path, manager: socket.socket
+) -> None:
+    path = mea_site.site_file(tmp_path, is_recording_raw=False)
+    cold = {
+        "NUMBA_CACHE_DIR": str(tmp_path / "kernels"),
+        "NOTIFY_SOCKET": str(tmp_path / "notify"),
+    }
+    with site_process("padova", path, "--mock", environment=cold) as site:
+        rig.until(lambda: "compiling" in site.log_file.read_text(), "it says that it compiles")
+        rig.until(lambda: "EXTEND_TIMEOUT_USEC=60000000" in words(manager), "systemd hears so")
+        site.process.send_signal(signal.SIGINT)
+        assert site.process.wait(END_LIMIT_S) == ExitCode.OK
+        assert "engine died" not in site.log_file.read_text()
+    assert "READY=1" not in words(manager)
+    assert not (tmp_path / "sessions").exists(), "nothing has begun"
 
 
 def test_no_manager_hears_nothing_and_nobody_minds(tmp_path: Path) -> None:

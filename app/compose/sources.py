@@ -9,7 +9,7 @@ from app.compose.record import Record
 from app.core.acquisition import Acquisition
 from app.core.chip_reader import ChipReader
 from app.core.clock import monotonic_ns
-from app.core.detector import Detector, warm_up
+from app.core.detector import Detector
 from app.core.sample_clock import ClockMapping
 from app.core.spikes import SpikeBatch
 from app.engine.own_events import OwnStream
@@ -47,7 +47,7 @@ def make_acquisition(
     raw_writer: RawWriter,
     late: LateParts,
 ) -> Acquisition:
-    """Return what reads an amplifier and finds its spikes; its kernels are compiled."""
+    """Return what reads an amplifier and finds its spikes."""
     ledger, showing = record.ledger, record.showing
 
     def on_gap(first_sample: int, n_lost: int) -> None:
@@ -64,7 +64,6 @@ def make_acquisition(
 
     config = ground.site.amplifiers[0]
     stream_format = amplifier.stream_format
-    warm_up()
     acquisition = Acquisition(
         amplifier,
         Detector(

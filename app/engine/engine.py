@@ -68,6 +68,11 @@ class Engine:
             parts.gate.trip(f"{name} failed: {exc}", parts.clock_ns())
         self._wake.set()
 
+    @property
+    def is_ending(self) -> bool:
+        """Say whether an exit was asked for."""
+        return self._is_ending
+
     def request_exit(self) -> None:
         """Ask the engine to end in order; safe in a signal handler."""
         self._is_ending = True
