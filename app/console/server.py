@@ -15,12 +15,11 @@ import msgspec
 
 from app.bridge.connection import ClosedError, Connection, Stage
 from app.bridge.tls import StrangerError, TlsIdentity
+from app.console.attached import Attached
 from app.console.control import Caller
-from app.console.feed_wire import RINGS
-from app.console.frame_buffer import FrameBuffer
+from app.console.display import Display, FeedCost
 from app.console.live_feed import LiveFeed
 from app.console.messages import Command, CommandRefusedError, Reply
-from app.console.subscription import BUFFER_BYTES, Subscription
 from app.console.unix_address import listen_unix
 from app.core.clock import ClockNs, monotonic_ns
 from app.core.frames import MAX_BODY_BYTES, Frame, FrameError, FrameType, encode_frame
@@ -32,8 +31,6 @@ MAX_CONSOLES = 16
 MAX_UNSENT_BYTES = 4 * 2**20
 """A console that does not read its replies is closed at this much."""
 SEND_BUFFER_BYTES = 1 << 20
-FRAME_INTERVAL_NS = 33_000_000
-STATUS_INTERVAL_NS = 250_000_000
 HANDSHAKE_LIMIT_NS = 5_000_000_000
 
 
@@ -60,36 +57,6 @@ class NetworkAccess:
     """Its peers are the operators, by name."""
 
 
-@dataclass(slots=True, eq=False)
-class _Console:
-    """One attached console."""
-
-    caller: Caller
-    connection: Connection
-    is_plain: bool
-    """Whether bytes go to the socket as they are."""
-    events: int = selectors.EVENT_READ
-    """What the selector waits for."""
-    subscription: Subscription | None = None
-    status: bytes = b""
-    """The newest status it has not been sent yet; an older one is replaced by it."""
-
-
-@dataclass(slots=True)
-class FeedCost:
-    """What showing costs the engine: Python time of this thread per display frame."""
-
-    n_frames: int = 0
-    total_ns: int = 0
-    worst_ns: int = 0
-
-    def note(self, spent_ns: int) -> None:
-        """Count one display frame."""
-        self.n_frames += 1
-        self.total_ns += spent_ns
-        self.worst_ns = max(self.worst_ns, spent_ns)
-
-
 class ConsoleServer(Worker):
     """Serves consoles: on a Unix socket that only this user may reach, and over TLS.
 
@@ -111,19 +78,16 @@ class ConsoleServer(Worker):
         super().__init__("console server", on_failure)
         self._path = path
         self._handler = handler
-        self._feed = feed
+        self._display = Display(feed, handler.status, clock_ns)
         self._network = network
         self._clock_ns = clock_ns
         self._selector = selectors.DefaultSelector()
         self._listeners: list[socket.socket] = []
-        self._consoles: dict[socket.socket, _Console] = {}
+        self._consoles: dict[socket.socket, Attached] = {}
         self._n_consoles = 0
-        self._next_frame_ns = 0
-        self._next_status_ns = 0
         self.port: int | None = None
         """Where consoles are served over the network; None: nowhere."""
         self.cost = FeedCost()
-        self._buffer = FrameBuffer(BUFFER_BYTES)
 
     @property
     def callers(self) -> list[Caller]:
@@ -142,9 +106,7 @@ class ConsoleServer(Worker):
     def step(self) -> None:
         """Serve whoever is ready, and send what is due."""
         is_watched = any(c.subscription is not None for c in self._consoles.values())
-        wait_s = 0.1
-        if is_watched:
-            wait_s = min(max(0.0, (self._next_frame_ns - self._clock_ns()) / 1e9), wait_s)
+        wait_s = min(self._display.wait_s, 0.1) if is_watched else 0.1
         for key, events in self._selector.select(wait_s):
             if key.fileobj in self._listeners:
                 self._accept(key.fileobj)
@@ -152,7 +114,7 @@ class ConsoleServer(Worker):
             console = self._consoles.get(key.fileobj)  # type: ignore[call-overload]
             if console is not None:
                 self._guarded(console, self._serve, events)
-        if is_watched and self._clock_ns() >= self._next_frame_ns:
+        if is_watched and not self._display.wait_s:
             self._show()
         self._refuse_the_slow()
 
@@ -192,10 +154,10 @@ class ConsoleServer(Worker):
             pipe = self._network.identity.pipe(is_server=True)
         connection = Connection(plain, self._clock_ns(), pipe, is_plain=is_local)
         caller = Caller(self._n_consoles, "local" if is_local else f"{address[0]}:{address[1]}")
-        self._consoles[plain] = _Console(caller, connection, is_plain=pipe is None)
+        self._consoles[plain] = Attached(caller, connection, is_plain=pipe is None)
         self._selector.register(plain, selectors.EVENT_READ)
 
-    def _guarded(self, console: _Console, serve: Callable[..., None], *arguments: Any) -> None:
+    def _guarded(self, console: Attached, serve: Callable[..., None], *arguments: Any) -> None:
         """Do something for a console; whatever it did wrong costs only its own connection."""
         try:
             serve(console, *arguments)
@@ -205,7 +167,7 @@ class ConsoleServer(Worker):
         else:
             self._select(console)
 
-    def _serve(self, console: _Console, events: int) -> None:
+    def _serve(self, console: Attached, events: int) -> None:
         connection = console.connection
         if connection.stage is Stage.HANDSHAKE:
             if not connection.handshake() or self._network is None:
@@ -219,14 +181,14 @@ class ConsoleServer(Worker):
                 self._answer(console, frame)
         connection.write()
 
-    def _select(self, console: _Console) -> None:
+    def _select(self, console: Attached) -> None:
         connection = console.connection
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if connection.wants_write else 0)
         if events != console.events and connection.socket in self._consoles:
             console.events = events
             self._selector.modify(connection.socket, events)
 
-    def _close(self, console: _Console) -> None:
+    def _close(self, console: Attached) -> None:
         if self._consoles.pop(console.connection.socket, None) is not None:
             self._selector.unregister(console.connection.socket)
             self._count_watchers()
@@ -244,7 +206,7 @@ class ConsoleServer(Worker):
 
     # --- commands -----------------------------------------------------------------------------
 
-    def _answer(self, console: _Console, frame: Frame) -> None:
+    def _answer(self, console: Attached, frame: Frame) -> None:
         if frame.type is not FrameType.COMMAND:
             raise FrameError(f"a console may send commands only, not {frame.type.name}")
         try:
@@ -259,13 +221,15 @@ class ConsoleServer(Worker):
         if console.connection.n_unsent > MAX_UNSENT_BYTES:
             raise FrameError(f"console does not read: {console.connection.n_unsent} bytes wait")
 
-    def _carry_out(self, console: _Console, command: Command) -> Reply:
+    def _carry_out(self, console: Attached, command: Command) -> Reply:
         arguments = dict(command.arguments)
         try:
             if command.name == "subscribe":
-                result = self._subscribe(console, arguments)
+                result = self._display.subscribe(console, arguments)
+                self._count_watchers()
             elif command.name == "show":
-                result = self._choose(console, arguments)
+                result = self._display.choose(console, arguments)
+                self._count_watchers()
             else:
                 result = self._handler.handle(console.caller, command.name, arguments)
         except CommandRefusedError as exc:
@@ -275,87 +239,15 @@ class ConsoleServer(Worker):
             return Reply(id=command.id, is_ok=False, error=f"{command.name} failed: {exc}")
         return Reply(id=command.id, is_ok=True, result=result)
 
-    # --- the live feed ------------------------------------------------------------------------
-
-    def _subscribe(self, console: _Console, arguments: dict[str, Any]) -> dict[str, Any]:
-        if self._feed is None:
-            raise CommandRefusedError("this engine has no live feed")
-        has_traces = arguments.get("has_traces", True) is True
-        place = _place_of(arguments) if arguments.get("feed") == self._feed.id else None
-        console.subscription = Subscription(self._feed, has_traces=has_traces, place=place)
-        self._count_watchers()
-        return {
-            "number": console.caller.number,
-            "feed": self._feed.id,
-            "place": console.subscription.place,
-        }
-
-    def _choose(self, console: _Console, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Show a console what it wants of the signals.
-
-        `is_filtered`: traces as detection sees them, or as they came from the amplifier. `channel`:
-        whose snippets it wants, by index; None or missing: every channel's.
-        """
-        if console.subscription is None or self._feed is None:
-            raise CommandRefusedError("show: subscribe first")
-        is_filtered, channel = arguments.get("is_filtered", True), arguments.get("channel")
-        n_channels = self._feed.format.n_channels
-        if not isinstance(is_filtered, bool):
-            raise CommandRefusedError(f"is_filtered: true or false is needed, not {is_filtered!r}")
-        if channel is not None and not (type(channel) is int and 0 <= channel < n_channels):
-            raise CommandRefusedError(f"channel: must be 0 to {n_channels - 1}, not {channel!r}")
-        console.subscription.is_filtered, console.subscription.channel = is_filtered, channel
-        self._count_watchers()
-        return {}
-
     def _count_watchers(self) -> None:
-        if self._feed is not None:
-            subscriptions = [c.subscription for c in self._consoles.values() if c.subscription]
-            self._feed.want_snippets([s.channel for s in subscriptions])
-            self._feed.n_watchers = len(subscriptions)
+        self._display.count_watchers(self._consoles.values())
 
     def _show(self) -> None:
-        """Send every subscribed console what is new; skip those that have not read the last."""
+        """Show every subscribed console what is new."""
         begin_ns = time.thread_time_ns()
-        now_ns = self._clock_ns()
-        self._next_frame_ns = max(self._next_frame_ns + FRAME_INTERVAL_NS, now_ns)
-        status = b""
-        if now_ns >= self._next_status_ns:
-            self._next_status_ns = now_ns + STATUS_INTERVAL_NS
-            if self._feed is not None:
-                self._feed.refresh()
-            body = msgspec.json.encode(self._handler.status())
-            status = encode_frame(Frame(FrameType.STATUS, body))
+        status = self._display.begin_frame()
         for console in list(self._consoles.values()):
             if console.subscription is not None:
                 console.status = status or console.status
-                self._guarded(console, self._send_feed)
+                self._guarded(console, self._display.send)
         self.cost.note(time.thread_time_ns() - begin_ns)
-
-    def _send_feed(self, console: _Console) -> None:
-        subscription, connection = console.subscription, console.connection
-        if connection.n_unsent or subscription is None:
-            return
-        status, console.status = console.status, b""
-        if status:
-            connection.write(status)
-        self._buffer.clear()
-        subscription.fill(self._buffer)
-        _write(console, self._buffer.filled)
-
-
-def _write(console: _Console, frames: memoryview) -> None:
-    """Send what the socket takes straight from these frames; only the rest is copied."""
-    connection = console.connection
-    if console.is_plain and not connection.n_unsent:
-        with suppress(BlockingIOError):
-            frames = frames[connection.socket.send(frames) :]
-    if frames:
-        connection.write(bytes(frames))
-
-
-def _place_of(arguments: dict[str, Any]) -> dict[str, int]:
-    """Return the positions that a console has got to; what is no position is left out."""
-    return {
-        ring: at for ring, at in arguments.items() if ring in RINGS and type(at) is int and at >= 0
-    }
