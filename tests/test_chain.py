@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from nwb_complaints import complaints
+from spikeinterface.core import read_numpy_sorting_folder
+from spikeinterface.extractors import read_openephys
 
 from app.cli import main
 from app.sessions.replay import replay
@@ -63,6 +65,20 @@ def test_each_session_exports_to_nwb_without_a_complaint(
     session = only_session(demo[0], site)
     assert main(["export", str(session), "--nwb", "--out", str(tmp_path)]) == 0
     assert complaints(tmp_path / f"{session.name}.nwb") == []
+
+
+def test_the_recorded_site_has_its_spikes_as_a_sorting(demo: tuple[Path, dict[str, Any]]) -> None:
+    session = only_session(demo[0], "padova")
+    sorting = read_numpy_sorting_folder(session / "sorting")
+    samples = read_openephys(session)
+    fired = query(
+        demo[0], "padova", "SELECT count(*) FROM spikes WHERE kind != 0 AND site='padova'"
+    )
+    train = sorting.get_unit_spike_train(256)
+    assert len(train) == fired[0][0] > 0
+    assert 0 <= train.min() <= train.max() < samples.get_num_samples()
+    assert "sorting/spikes.npy" in (session / "CHECKSUMS.sha256").read_text()
+    assert not (only_session(demo[0], "zurich") / "sorting").exists(), "no samples, no sorting"
 
 
 def test_pulses_were_asked_for_when_the_rule_says(demo: tuple[Path, dict[str, Any]]) -> None:

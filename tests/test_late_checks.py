@@ -1,6 +1,7 @@
 """Checks left for later: done in the background, never beside a recording, taken up again."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,13 +16,14 @@ from small_session import make_session
 from app.cli import main
 from app.console.status_text import status_lines
 from app.engine.late_checker import LateChecker
-from app.recording import checksums
+from app.recording import checksums, sorting
 from app.recording.checksums import NAME, read_checksums, verify
 from app.recording.files import DiskFiles
 from app.recording.late_checks import all_left, complete, left_in
 from app.recording.reader import open_session
 from app.recording.recovery import CHECK_LEFT
 from app.recording.session import encode_info, read_info
+from app.recording.sorting import sort_at_once
 from app.sessions.facts import facts
 
 DAT = "Record Node 101/experiment1/recording1/continuous/MEA-100.raw/continuous.dat"
@@ -88,6 +90,25 @@ def test_a_large_event_log_is_checked_and_the_session_says_so(session: Path) -> 
     assert read_info(session).recovered == ("events.sqlite: large; checked later: ok",)
     assert verify(session) == [], "the changed description is hashed anew"
     assert left_in(session) is None
+
+
+def test_many_spikes_are_sorted_later_few_at_once(
+    session: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sorting, "AT_ONCE_ROWS", 1)
+    assert not sort_at_once(session, DiskFiles())
+    left = left_in(session)
+    assert left is not None
+    assert left.is_unsorted
+    complete(left, DiskFiles())
+    assert left_in(session) is None
+    assert verify(session) == []
+    spikes = (session / "sorting/spikes.npy").read_bytes()
+    assert "sorting/spikes.npy" in read_checksums(session)
+    shutil.rmtree(session / "sorting")
+    monkeypatch.setattr(sorting, "AT_ONCE_ROWS", 1000)
+    assert sort_at_once(session, DiskFiles())
+    assert (session / "sorting/spikes.npy").read_bytes() == spikes
 
 
 def test_recover_completes_it_for_a_person(

@@ -92,6 +92,7 @@ def check_whole(session: Path, n_samples: int = N_SAMPLES) -> None:
     lengths = {len(np.load(path)) for path in (session / TTL).glob("*.npy")}
     assert len(lengths) == 1
     assert not list(session.glob("*-wal"))
+    assert (session / "sorting/numpysorting_info.json").exists()
     assert verify(session) == []
     assert f"{STREAM}/continuous.dat" in read_checksums(session)
 

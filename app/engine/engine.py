@@ -4,6 +4,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Sequence
+from pathlib import Path
 
 from app.console.server import ConsoleServer
 from app.core.acquisition import Acquisition
@@ -18,6 +19,8 @@ from app.engine.parts import EngineParts
 from app.engine.protocol_runner import ProtocolRunner
 from app.exit_codes import ExitCode
 from app.recording.errors import RecordingError
+from app.recording.files import DiskFiles
+from app.recording.sorting import sort_at_once
 from app.safety.make_safe import make_all_safe
 from drivers.safe_state import SafeReport, SafeState
 
@@ -237,6 +240,8 @@ class Engine:
         self._end([parts.event_log, parts.session_log])
         raw_is_whole = parts.raw_writer is None or not parts.raw_writer.is_incomplete
         is_whole = raw_is_whole and not parts.event_log.status().failure
+        if is_whole:
+            _sort(parts.session.folder)
         parts.session.close(utc_anchor(), is_whole=is_whole)
         if any(report.state is SafeState.FAILED for report in reports):
             return ExitCode.UNSAFE
@@ -275,3 +280,11 @@ class Engine:
             if not worker.join(limit_s):
                 log.error("%s did not end within %g s", worker.name, limit_s)
                 self._failure = self._failure or f"{worker.name} did not end"
+
+
+def _sort(folder: Path) -> None:
+    """Give a closed session its sorting folder; without it nothing is lost."""
+    try:
+        sort_at_once(folder, DiskFiles())
+    except (RecordingError, OSError):
+        log.exception("%s: own spikes are not sorted; `spikebridge export` can", folder.name)

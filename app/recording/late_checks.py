@@ -1,4 +1,4 @@
-"""What was left for later when a session ended: sums of its large files, the check of a large log.
+"""What was left for later when a session ended: sums and checks of large files, many spikes.
 
 Another process does it, at its leisure. After each file the list is written, so that whoever takes
 it up again goes on with the next one.
@@ -16,9 +16,11 @@ from app.recording.checksums import read_checksums, summed_files, write_checksum
 from app.recording.errors import RecordingError
 from app.recording.event_store import connect
 from app.recording.files import Files, replace_file
+from app.recording.reader import SessionReader
 from app.recording.recovery import CHECK_LEFT
 from app.recording.session import encode_info, read_info, session_folders
 from app.recording.session_lock import writer_of
+from app.recording.sorting import FOLDER, lacks_sorting, write_sorting
 
 STEPS_BETWEEN_LOOKS = 1_000_000
 """Of SQLite's machine, some milliseconds."""
@@ -37,6 +39,8 @@ class Left:
     """Of files that are in no list of checksums."""
     is_unchecked: bool
     """Its event log was too large to be checked when it was recovered."""
+    is_unsorted: bool
+    """It has more spikes than were sorted when it ended."""
 
 
 def left_in(folder: Path) -> Left | None:
@@ -53,8 +57,10 @@ def left_in(folder: Path) -> Left | None:
         ]
     except (OSError, RecordingError):
         return None  # its own words are said by recovery and by `info`
-    is_unchecked = CHECK_LEFT in info.recovered
-    return Left(folder, len(sizes), sum(sizes), is_unchecked) if sizes or is_unchecked else None
+    is_unchecked, is_unsorted = CHECK_LEFT in info.recovered, lacks_sorting(folder)
+    if not (sizes or is_unchecked or is_unsorted):
+        return None
+    return Left(folder, len(sizes), sum(sizes), is_unchecked, is_unsorted)
 
 
 def all_left(root: Path, site: str | None = None) -> Iterator[Left]:
@@ -88,6 +94,9 @@ def complete(left: Left, files: Files, on_bytes: OnBytes = lambda _n: None) -> N
         told = msgspec.structs.replace(info, recovered=said)
         replace_file(files, left.folder / "session.json", encode_info(told))
         changed.add("session.json")
+    if left.is_unsorted:
+        with SessionReader(left.folder) as session:
+            write_sorting(session, left.folder / FOLDER, files)
     write_checksums(left.folder, files, max_bytes=None, changed=changed, on_bytes=on_bytes)
 
 

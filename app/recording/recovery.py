@@ -18,6 +18,7 @@ from app.recording.raw_recovery import raw_folders, recover_raw
 from app.recording.schema import check_version
 from app.recording.session import encode_info, read_info, session_folders
 from app.recording.session_lock import SessionLock, writer_of
+from app.recording.sorting import sort_at_once
 
 CHECK_AT_ONCE_BYTES = 256 * 2**20
 """A larger event log is checked later, in the background."""
@@ -93,6 +94,8 @@ def _recover(recovery: Recovery, files: Files) -> None:
     try:
         _give_back_reserve(folder, said, files)
         info = read_info(folder)
+        if not sort_at_once(folder, files):
+            said.append("sorting: more spikes than can be sorted at once; left for later")
         marked = msgspec.structs.replace(info, state="recovered", recovered=tuple(said))
         replace_file(files, folder / "session.json", encode_info(marked))
         left = write_checksums(folder, files, anew=True)

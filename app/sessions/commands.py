@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from app.exit_codes import ExitCode
 from app.recording.errors import RecordingError
+from app.recording.files import DiskFiles
 from app.recording.late_checks import complete, left_in
 from app.recording.session_lock import writer_of
 from app.sessions.progress import Progress
@@ -108,7 +109,6 @@ def report(arguments: argparse.Namespace) -> int:
 
 def recover(arguments: argparse.Namespace) -> int:
     """Make whole what a crash left open: one session, or all below a folder."""
-    from app.recording.files import DiskFiles  # noqa: PLC0415
     from app.recording.recovery import recover_all, recover_session  # noqa: PLC0415
 
     folder: Path = arguments.folder
@@ -146,9 +146,10 @@ def export(arguments: argparse.Namespace) -> int:
         if arguments.nwb:
             _say(f"written: {_export_nwb(session, out / f'{session_folder.name}.nwb')}")
         if arguments.spikeinterface:
-            from app.sessions.export.sorting_folder import export_sorting  # noqa: PLC0415
+            from app.recording.sorting import write_sorting  # noqa: PLC0415
 
-            _say(f"written: {export_sorting(session, out / 'sorting')} spikes, {out / 'sorting'}")
+            n_spikes = write_sorting(session, out / "sorting", DiskFiles())
+            _say(f"written: {n_spikes} spikes, {out / 'sorting'}")
         if arguments.csv:
             from app.sessions.export.csv_tables import export_csv  # noqa: PLC0415
 

@@ -5,19 +5,45 @@ is one raw recording, and samples count from its first. A session without raw sa
 segment. (Layout: SpikeInterface, NumpyFolderSorting.)
 """
 
+import io
 import json
 from pathlib import Path
 
 import numpy as np
 
 from app.recording.errors import RecordingError
-from app.recording.files import DiskFiles, replace_file
+from app.recording.files import Files, make_folders, replace_file
+from app.recording.raw_recovery import raw_folders
 from app.recording.reader import SessionReader
 
+FOLDER, INFO_NAME = "sorting", "numpysorting_info.json"
+AT_ONCE_ROWS = 200_000
+"""Rows of the event log that are looked through when a session ends; more take seconds."""
 SPIKE = np.dtype([("sample_index", "<i8"), ("unit_index", "<i8"), ("segment_index", "<i8")])
 
 
-def export_sorting(session: SessionReader, folder: Path) -> int:
+def sort_at_once(folder: Path, files: Files) -> bool:
+    """Give a session with raw samples its `sorting` folder; return False if it is left for later.
+
+    Then the folder is empty (`lacks_sorting`). Raises RecordingError and OSError.
+    """
+    if not raw_folders(folder) or (folder / FOLDER).exists():
+        return True
+    with SessionReader(folder) as session:
+        ((n_rows,),) = session.query("SELECT coalesce(max(rowid), 0) FROM spikes")
+        if n_rows > AT_ONCE_ROWS:
+            make_folders(files, folder / FOLDER)
+            return False
+        write_sorting(session, folder / FOLDER, files)
+    return True
+
+
+def lacks_sorting(folder: Path) -> bool:
+    """Say whether a session's `sorting` was left for later."""
+    return (folder / FOLDER).is_dir() and not (folder / FOLDER / INFO_NAME).exists()
+
+
+def write_sorting(session: SessionReader, folder: Path, files: Files) -> int:
     """Write the folder; return how many spikes are in it.
 
     Spikes outside every raw recording have no sample there and are left out.
@@ -25,12 +51,10 @@ def export_sorting(session: SessionReader, folder: Path) -> int:
     Raises
     ------
     RecordingError
-        No spike of the session has a sample, or the disk refuses.
+        The disk refuses.
     """
     spikes = session.spikes(site=session.info.site)
     spikes = spikes[(spikes["sample_index"] >= 0) & (spikes["kind"] != 0)]
-    if not len(spikes):
-        raise RecordingError(f"{session.folder}: no spikes of an amplifier, nothing to sort")
     rate_hz, segments = _segments(session)
     units = np.unique(spikes["neuron"])
     rows = np.zeros(len(spikes), SPIKE)
@@ -48,15 +72,15 @@ def export_sorting(session: SessionReader, folder: Path) -> int:
         "unit_ids": units.tolist(),
         "num_segments": len(segments),
     }
+    data = io.BytesIO()
+    np.save(data, rows)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        part = folder / "spikes.part.npy"
-        np.save(part, rows)
-        part.replace(folder / "spikes.npy")
-        text = json.dumps(info, indent=1).encode() + b"\n"
-        replace_file(DiskFiles(), folder / "numpysorting_info.json", text)
+        make_folders(files, folder)
+        replace_file(files, folder / "spikes.npy", data.getvalue())
+        # Last: only with it is the folder whole.
+        replace_file(files, folder / INFO_NAME, json.dumps(info, indent=1).encode() + b"\n")
     except OSError as exc:
-        raise RecordingError(f"{folder}: export failed: {exc}") from exc
+        raise RecordingError(f"{folder}: sorting cannot be written: {exc}") from exc
     return len(rows)
 
 
