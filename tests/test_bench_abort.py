@@ -123,8 +123,9 @@ def test_a_call_that_ends_soon_after_an_abort_keeps_its_outcome(tmp_path):
     rig.smu.before_each = abort_when_pulsed
     write = rig.bench.apply("a", 1.5, 1e-4)
     assert write.outcome.is_confirmed
-    with pytest.raises(AbortedError, match=r"^aborted$"):
-        rig.bench.read("a")
+    for act in (lambda: rig.bench.apply("a", 1.5, 1e-4), lambda: rig.bench.read("a")):
+        with pytest.raises(AbortedError, match=r"^aborted$"):
+            act()
     rig.calls.close()
     assert rig.smu.is_safe
 

@@ -114,13 +114,16 @@ class PatientCalls:
             self._await_or_abandon(future)
         return future.result()
 
+    def begin_safe(self) -> None:
+        """Begin to make the instrument safe, and wait for nothing. No call after that."""
+        if self._switching_off is None:
+            self._switching_off = threading.Thread(target=self._switch_off, name="bench make-safe")
+            self._switching_off.start()
+
     def close(self) -> SafeReport:
         """Make the instrument safe, wait for what is under way, say what was achieved."""
-        if self._switching_off is None:
-            self._switch_off()
-        else:
-            self._switching_off.join()
-        self._pool.shutdown()
+        self.begin_safe()
+        self.release()
         return self._report or SafeReport(self._smu.name, SafeState.FAILED, "nothing was reported")
 
     def release(self) -> bool:
@@ -139,8 +142,7 @@ class PatientCalls:
                 f"aborted; {self._smu.name} is not confirmed safe: it has not answered yet, and is "
                 "made safe as soon as it does"
             )
-            self._switching_off = threading.Thread(target=self._switch_off, name="bench make-safe")
-            self._switching_off.start()
+            self.begin_safe()
             raise AbandonedError(self._abort.sentence) from None
 
     def _switch_off(self) -> None:

@@ -84,10 +84,13 @@ def _run_in(session: OpenBench, task: Task, arguments: argparse.Namespace) -> in
     with _aborted_by_signals(bench):
         try:
             result = carry_out(place, task)
+            if not arguments.json:  # at once, also where the figure takes a while
+                _say("\n".join(result.lines))
         except (BenchError, InstrumentError) as exc:
             why = str(exc)
             raise
         finally:
+            session.begin_safe()
             said = why if result is None else "; ".join(result.lines[-5:])
             session.note(f"{task.procedure} ended: {said}")
             made = write_results(out, facts, bench.points, result, why)
@@ -101,8 +104,7 @@ def _run_in(session: OpenBench, task: Task, arguments: argparse.Namespace) -> in
     if arguments.json:
         _say(as_json({**facts, **result.values}).decode())
     else:
-        for line in [*result.lines, f"written to {out}: {', '.join(made)}"]:
-            _say(line)
+        _say(f"written to {out}: {', '.join(made)}")
     return ExitCode.OK if result.is_well else ExitCode.FAILED
 
 

@@ -64,6 +64,8 @@ class OpenBench:
     arm_forming: Callable[[str], None]
     note: Callable[[str], None]
     """Takes a sentence into the record."""
+    begin_safe: Callable[[], None]
+    """Begins to switch the output off, and waits for nothing: first on every way out."""
     mocks: MockRig | None = None
     """The simulated instrument, for who wants to know what really happened."""
 
@@ -241,6 +243,7 @@ class _Opening:
             self.smu,
             self._forming_arm(gate, who, reason),
             lambda sentence: ledger.note(who, sentence),
+            calls.begin_safe,
         )
 
     def _session(self, provenance: Mapping[str, Provenance]) -> Session:
