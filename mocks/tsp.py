@@ -1,4 +1,4 @@
-"""As much of Lua as a bench unit's host sends in one line: assignments, calls, `print`.
+"""As much of Lua as a bench unit's host sends in one line: assignments, calls, `print`, `if not`.
 
 A line is compiled before any of it runs: one that is not complete does nothing (-285). A name that
 does not exist ends the program where it stands (-286).
@@ -72,6 +72,8 @@ class _Reader:
 
     def statement(self) -> Statement:
         names = [self._take("name")]
+        if names == ["if"]:
+            return self._branch()
         if self._is_sign("("):
             arguments = self._arguments()
             return lambda world: _ignore(_call(world, names[0], arguments))
@@ -80,6 +82,29 @@ class _Reader:
         self._expect("=")
         expressions = self._list()
         return lambda world: _assign(world, names, _all(world, expressions))
+
+    def _branch(self) -> Statement:
+        if self._take("name") != "not":
+            raise _syntax_error("if")
+        condition = self._expression()
+        if self._take("name") != "then":
+            raise _syntax_error("then")
+        inner = []
+        while self._peek() != ("name", "end"):
+            inner.append(self.statement())
+        self._take("name")
+
+        def run(world: World) -> None:
+            if condition(world)[0] in (None, False):
+                for statement in inner:
+                    statement(world)
+
+        return run
+
+    def _peek(self) -> tuple[str, str]:
+        if self.is_at_end:
+            raise _syntax_error("<eof>")
+        return self._tokens[self._next]
 
     def _expression(self) -> Expression:
         if self._skip("-"):

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from app.bench.abort import Abort, Caller, directly
 from app.bench.array_view import ArrayView, DeviceRecord, DeviceState
-from app.bench.delivery import Delivery
+from app.bench.delivery import Delivery, Staircase
 from app.bench.direction import DOWN, UP, WORD
 from app.bench.errors import AbortedError, BenchError, NoReadingError
+from app.bench.points import Write, of_pulse, of_reading, of_staircase
 from app.bench.progress import Progress
 from app.config.site import Device
 from app.core.clock import ClockNs, monotonic_ns
@@ -28,20 +29,6 @@ from drivers.smu.protocol import (
     Reading,
 )
 from drivers.smu.protocol import SourceMeasureUnit as Smu
-
-
-@dataclass(frozen=True, slots=True)
-class Write:
-    """One pulse and what it did: before, after, expected direction, verdict."""
-
-    action: PulseDevice
-    direction: int
-    """UP or DOWN: where the resistance was expected to go."""
-    before_ohm: float | None
-    after_ohm: float | None
-    verdict: PulseVerdict
-    detail: str
-    outcome: PulseOutcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +148,7 @@ class Bench:
             raise NoReadingError(f"{name}: no believable reading: {exc}") from exc
         self._seams.on_reading(reading, tag)
         self._note(name, reading)
-        self.keep(_point_of(reading, name, tag))
+        self.keep(of_reading(reading, name, tag))
         return reading.resistance_ohm
 
     def apply(
@@ -204,10 +191,32 @@ class Bench:
             verdict = PulseVerdict.UNCONFIRMED
         write = Write(action, direction, before_ohm, after_ohm, verdict, outcome.detail, outcome)
         self.record(name).n_pulses += 1
-        self.keep(self._pulse_point(name, tag, write))
+        self.keep(of_pulse(write, name, tag, self.read_voltage_v))
         if write.after_ohm is None:
             self.wait(0.0)
         return write
+
+    def trace(
+        self, name: str, amplitude_v: float, step_s: float, staircase: Staircase
+    ) -> PulseOutcome:
+        """Go to an amplitude in steps and back without 0 V in between, and keep each step.
+
+        The Gate judges it as one pulse of that amplitude and of all steps' length. Raises as
+        `apply` does.
+        """
+        device = self.device(name)
+        width_s = round(step_s * (2 * staircase.n_steps - 1), 9)
+        action = PulseDevice(device.wordline, device.bitline, amplitude_v, width_s)
+        if self._last_ohm.get(name) is None:
+            self.read(name, agreed=True)
+        outcome = self._delivery.deliver(device, action, is_measured=True, staircase=staircase)
+        after_ohm = self._after(name, outcome, "CT")
+        self.record(name).n_pulses += 1
+        for point in of_staircase(outcome, name, step_s, after_ohm, self.read_voltage_v):
+            self.keep(point)
+        if after_ohm is None:
+            self.wait(0.0)
+        return outcome
 
     def write(self, name: str, amplitude_v: float, width_s: float, *, tag: str = "P") -> Write:
         """Apply one pulse that shall move the device; freeze the direction if it does not.
@@ -266,7 +275,7 @@ class Bench:
                 reading,
             )
         record = self.array.at(self.smu.name, reading.device.wordline, reading.device.bitline)
-        self.keep(_point_of(reading, record.name, tag))
+        self.keep(of_reading(reading, record.name, tag))
 
     # -- what is known
 
@@ -298,38 +307,3 @@ class Bench:
 
     def _note_record(self, record: DeviceRecord, reading: Reading) -> None:
         self.array.note_reading(record, reading.resistance_ohm, reading.read_voltage_v)
-
-    def _pulse_point(self, name: str, tag: str, write: Write) -> Point:
-        outcome = write.outcome
-        return Point(
-            time_ns=outcome.sent_ns,
-            wordline=write.action.wordline,
-            bitline=write.action.bitline,
-            device=name,
-            tag=tag,
-            resistance_ohm=write.after_ohm,
-            read_voltage_v=self.read_voltage_v,
-            amplitude_v=write.action.amplitude_v,
-            width_s=write.action.width_s,
-            before_ohm=write.before_ohm,
-            pulse_v=outcome.pulse_v,
-            current_a=outcome.pulse_a,
-            is_limited=outcome.is_limited,
-            verdict=str(write.verdict),
-            detail=write.detail,
-        )
-
-
-def _point_of(reading: Reading, name: str, tag: str) -> Point:
-    return Point(
-        time_ns=reading.time_ns,
-        wordline=reading.device.wordline,
-        bitline=reading.device.bitline,
-        device=name,
-        tag=tag,
-        resistance_ohm=reading.resistance_ohm,
-        read_voltage_v=reading.read_voltage_v,
-        amplitude_v=reading.read_voltage_v,
-        width_s=0.0,
-        is_limited=reading.is_limited,
-    )

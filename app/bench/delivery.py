@@ -14,7 +14,12 @@ from app.safety.gate import Gate
 from app.safety.requests import Cause, CauseKind, Refusal, RefusalReason, Request
 from drivers.errors import InstrumentError, SafetyLimitError, TransportError
 from drivers.permit import Permit, PulseDevice
-from drivers.smu.protocol import DeviceAddress, MeasuresOnDemand, PulseOutcome
+from drivers.smu.protocol import (
+    DeviceAddress,
+    MeasuresOnDemand,
+    PulseOutcome,
+    TracesStaircases,
+)
 from drivers.smu.protocol import SourceMeasureUnit as Smu
 
 MAX_TRIES = 10
@@ -22,6 +27,15 @@ MAX_TRIES = 10
 PACE_MARGIN_NS = 1_000_000
 SECOND_NS = 1_000_000_000
 _PACE = (RefusalReason.RATE, RefusalReason.INTERVAL)
+
+
+@dataclass(frozen=True, slots=True)
+class Staircase:
+    """How a pulse is delivered in steps: so many to its amplitude, and back."""
+
+    n_steps: int
+    halts: bool
+    """Turns back where the compliance is reached."""
 
 
 @dataclass(slots=True)
@@ -43,8 +57,15 @@ class Delivery:
     call: Caller = directly
     _asked_ns: dict[str, deque[int]] = field(default_factory=dict)
 
-    def deliver(self, device: Device, action: PulseDevice, *, is_measured: bool) -> PulseOutcome:
-        """Return what became of one pulse; it was sent once.
+    def deliver(
+        self,
+        device: Device,
+        action: PulseDevice,
+        *,
+        is_measured: bool,
+        staircase: Staircase | None = None,
+    ) -> PulseOutcome:
+        """Return what became of one pulse, or of a staircase in its bounds; it was sent once.
 
         A pulse that an abort did not wait for is unconfirmed.
 
@@ -64,7 +85,7 @@ class Delivery:
             permit = self._ask(device, action)
             sent_ns = self.clock_ns()
             try:
-                outcome = self._send(permit, is_measured=is_measured)
+                outcome = self._send(permit, staircase, is_measured=is_measured)
             except AbandonedError as exc:
                 detail = f"the pulse may have happened: {exc}"
                 self._report(permit, DeliveryOutcome.UNCONFIRMED, detail)
@@ -88,10 +109,17 @@ class Delivery:
             return outcome
         raise BenchError(f"{device.name}: no pulse in {MAX_TRIES} tries: {why}")
 
-    def _send(self, permit: Permit, *, is_measured: bool) -> PulseOutcome:
+    def _send(
+        self, permit: Permit, staircase: Staircase | None, *, is_measured: bool
+    ) -> PulseOutcome:
         if not self.await_audit(permit.number):
             raise InstrumentError("its audit row was not on the disk in time")
         smu = self.smu
+        if staircase is not None:
+            if not isinstance(smu, TracesStaircases):
+                raise SafetyLimitError(f"{smu.name}: makes no staircase; ask for pulses")
+            n_steps, halts = staircase.n_steps, staircase.halts
+            return self.call(lambda: smu.staircase(permit, n_steps, halts=halts))
         if is_measured and isinstance(smu, MeasuresOnDemand):
             return self.call(lambda: smu.pulse_measured(permit))
         return self.call(lambda: smu.pulse(permit))

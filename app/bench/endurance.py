@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from app.bench.array_view import DeviceState
-from app.bench.bench import Bench, Write
+from app.bench.bench import Bench
 from app.bench.direction import UP
+from app.bench.points import Write
 
 
 @dataclass(frozen=True, slots=True)

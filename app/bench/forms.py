@@ -254,6 +254,9 @@ FORMS: tuple[Form, ...] = (
             _volts("up", "Up to", 1.0), _volts("down", "Down to minus", 1.0),
             _volts("step", "Step", 0.1), _width(5e-3, MILLI_S, "Step width"), _PAUSE,
             _count("cycles", "Cycles", 1),
+            Choice(name="shape", label="Shape", default="pulsed", words=("pulsed", "staircase"),
+                   tip="pulsed: 0 V between the steps; staircase: from level to level, where the "
+                   "unit can"),
             Choice(name="span", label="Polarities", default="both",
                    words=("both", "both-down-first", "up", "down")),
             Flag(name="no-halt", label="Go on at the compliance"),

@@ -1,7 +1,8 @@
 """Current-voltage curves: out and back, in both polarities, ended where the compliance is reached.
 
-Each step is a pulse of its own, from 0 V and back, with a permit of its own and the current
-measured near its end. "Staircase" puts the steps close together; "pulsed" waits between them.
+Pulsed: each step is a pulse of its own, from 0 V and back, with a permit of its own and the current
+measured near its end. Staircase: the instrument goes from level to level without 0 V in between, by
+its own clock, out and back in one go; only a unit that can do that, others refuse it.
 """
 
 import enum
@@ -9,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 from app.bench.bench import Bench
+from app.bench.delivery import Staircase
 from app.bench.errors import BenchError
 from drivers.smu.protocol import MeasuresOnDemand
 
@@ -35,6 +37,7 @@ class IvSettings:
     pause_s: float = 0.0
     n_cycles: int = 1
     span: Span = Span.BOTH_UP_FIRST
+    is_staircase: bool = False
     halts_at_compliance: bool = True
     """Go back where the compliance is reached."""
 
@@ -61,6 +64,8 @@ def iv_curve(bench: Bench, name: str, settings: IvSettings) -> list[IvPoint]:
     RefusedError
         The Gate says no.
     """
+    if settings.is_staircase:
+        return _staircase(bench, name, settings)
     if not (bench.can.is_measuring_pulses or isinstance(bench.smu, MeasuresOnDemand)):
         raise BenchError(
             f"{bench.smu.name}: a {bench.can.model} measures no current in a pulse, so no curve; "
@@ -73,6 +78,38 @@ def iv_curve(bench: Bench, name: str, settings: IvSettings) -> list[IvPoint]:
         for leg in legs:
             points += _trace(bench, name, settings, cycle, leg, (len(points), total))
     bench.progress(total, total, f"curve of {name}")
+    return points
+
+
+def _staircase(bench: Bench, name: str, settings: IvSettings) -> list[IvPoint]:
+    if bench.can.min_step_s is None:
+        raise BenchError(
+            f"{bench.smu.name}: a {bench.can.model} returns to 0 V after every level, so no "
+            "staircase; trace a pulsed curve"
+        )
+    legs = _legs(settings)
+    points: list[IvPoint] = []
+    for cycle in range(settings.n_cycles):
+        for i, leg in enumerate(legs):
+            done, total = cycle * len(legs) + i, settings.n_cycles * len(legs)
+            bench.progress(done, total, f"staircase of {name} to {leg[-1]:+.3g} V")
+            way = Staircase(len(leg), settings.halts_at_compliance)
+            outcome = bench.trace(name, leg[-1], settings.width_s, way)
+            if not outcome.steps:
+                raise BenchError(f"{name}: staircase to {leg[-1]:+g} V: {outcome.detail}")
+            last = len(outcome.steps) - 1
+            after_ohm = None if outcome.after is None else outcome.after.resistance_ohm
+            points += [
+                IvPoint(
+                    cycle,
+                    step.voltage_v,
+                    step.current_a,
+                    step.is_limited,
+                    after_ohm if k == last else None,
+                )
+                for k, step in enumerate(outcome.steps)
+            ]
+            bench.wait(settings.pause_s)
     return points
 
 

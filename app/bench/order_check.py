@@ -31,6 +31,8 @@ def check_order(
 ) -> Estimate:
     """Return what Gate and instrument would say to a procedure on one device."""
     refusals = []
+    if values.get("shape") == "staircase" and can.min_step_s is None:
+        refusals.append(f"a {can.model} returns to 0 V after every level, so no staircase")
     for pulse in _extremes(procedure, values, limits):
         refusal = refuse_shape(device, pulse, limits)
         if refusal is not None:
@@ -61,8 +63,10 @@ def _extremes(procedure: str, values: Values, limits: DeviceLimits) -> list[Puls
             pulses = [(_number(values, "volts"), width_s)]
         case "iv":
             span = values["span"]
-            pulses = [(_number(values, "up"), width_s)] if span != "down" else []
-            pulses += [(-_number(values, "down"), width_s)] if span != "up" else []
+            ends = [_number(values, "up")] if span != "down" else []
+            ends += [-_number(values, "down")] if span != "up" else []
+            is_staircase = values["shape"] == "staircase"
+            pulses = [(v, width_s * (_n_steps(values, v) if is_staircase else 1)) for v in ends]
         case "endurance":
             pulses = [(sign * _number(values, "volts"), width_s) for sign in (1, -1)]
         case "map":
@@ -86,8 +90,11 @@ def _count(procedure: str, values: Values) -> int:
             n = _number(values, "times")
         case "iv":
             ends = {"up": ("up",), "down": ("down",)}.get(str(values["span"]), ("up", "down"))
-            steps = (int(_number(values, end) / _number(values, "step") + 1e-6) for end in ends)
-            n = _number(values, "cycles") * sum(max(0, 2 * n - 1) for n in steps)
+            if values["shape"] == "staircase":
+                n = _number(values, "cycles") * len(ends)
+            else:
+                steps = (_n_steps(values, _number(values, end)) for end in ends)
+                n = _number(values, "cycles") * sum(steps)
         case "endurance":
             n = 2 * _number(values, "cycles") * _number(values, "pulses")
         case "map":
@@ -99,6 +106,12 @@ def _count(procedure: str, values: Values) -> int:
         case "program":
             n = _number(values, "max-writes")
     return int(n)
+
+
+def _n_steps(values: Values, end_v: float) -> int:
+    """Return how many levels there are to an end and back."""
+    n = int(abs(end_v) / _number(values, "step") + 1e-6)
+    return max(0, 2 * n - 1)
 
 
 def _number(values: Values, name: str) -> float:

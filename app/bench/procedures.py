@@ -131,6 +131,7 @@ def _iv(place: Place, task: Task, names: Sequence[str]) -> Result:
         pause_s=_number(v["pause"]),
         n_cycles=_whole(v["cycles"]),
         span=Span(str(v["span"])),
+        is_staircase=v["shape"] == "staircase",
         halts_at_compliance=not v["no-halt"],
     )
     points = iv_curve(place.bench, name, settings)

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.bench.bench import Bench, Write
+from app.bench.bench import Bench
 from app.bench.errors import RefusedError
+from app.bench.points import Write
 from app.bench.programming import ProgramSettings, program
 from app.safety.requests import RefusalReason
 

@@ -47,7 +47,20 @@ class Capabilities:
     max_compliance_a: float | None
     is_measuring_pulses: bool
     """Voltage and current during a pulse come with its outcome."""
+    min_step_s: float | None = None
+    """Shortest step of a staircase; None: it returns to 0 V after every level."""
+    max_steps: int = 0
+    """Of a staircase, to its top."""
     note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One level of a staircase, as the instrument measured it."""
+
+    voltage_v: float
+    current_a: float
+    is_limited: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +81,8 @@ class PulseOutcome:
     """The current near the end of the pulse; None: not measured."""
     is_limited: bool | None = None
     """The current was at the compliance during the pulse; None: this instrument does not say."""
+    steps: tuple[Step, ...] = ()
+    """Of a staircase, in order: to the top, or to where the compliance was reached, and back."""
 
     @property
     def is_confirmed(self) -> bool:
@@ -81,6 +96,19 @@ class MeasuresOnDemand(Protocol):
 
     def pulse_measured(self, permit: Permit) -> PulseOutcome:
         """Apply the permitted pulse with compliance and measure in it; raises as `pulse` does."""
+
+
+@runtime_checkable
+class TracesStaircases(Protocol):
+    """A unit that goes from level to level without 0 V in between, by its own clock."""
+
+    def staircase(self, permit: Permit, n_steps: int, *, halts: bool) -> PulseOutcome:
+        """Deliver the permitted pulse as a staircase, which is nowhere above its amplitude.
+
+        To the amplitude in `n_steps` and back, each an equal part of its width, as near as the
+        instrument's own pace comes to it; `halts` turns back where the compliance is reached.
+        Raises as `pulse` does.
+        """
 
 
 class SourceMeasureUnit(Protocol):

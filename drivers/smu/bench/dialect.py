@@ -1,7 +1,7 @@
 """What differs between bench units: their words. The manual of each, in code, without I/O."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from drivers.errors import InstrumentRefusedError
 from drivers.permit import PulseDevice
@@ -107,3 +107,16 @@ class Dialect(Protocol):
 
     def parse_pulse(self, fields: Fields) -> Measured:
         """Return the answer to `fire`."""
+
+
+@runtime_checkable
+class StaircaseDialect(Protocol):
+    """The words of a family that goes from level to level in one message, and ends it at 0 V."""
+
+    def staircase(
+        self, settings: BenchSettings, pulse: PulseDevice, n_steps: int, *, halts: bool
+    ) -> Message:
+        """Return the message that goes to the amplitude in steps and back."""
+
+    def parse_staircase(self, fields: Fields, n_steps: int) -> tuple[Measured, ...]:
+        """Return the answer to `staircase`: every step that was made, in order."""

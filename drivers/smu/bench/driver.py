@@ -14,12 +14,13 @@ from drivers.permit import Permit, PulseDevice
 from drivers.safe_state import SafeReport, SafeState
 from drivers.smu.agreement import NoAgreementError, read_after, read_until_agreed
 from drivers.smu.bench.counters import BenchCounters
-from drivers.smu.bench.dialect import Dialect, Measured
-from drivers.smu.bench.limits import check_pulse
+from drivers.smu.bench.dialect import Dialect, Measured, StaircaseDialect
+from drivers.smu.bench.limits import check_pulse, check_staircase
 from drivers.smu.bench.route import OneCell, Route
 from drivers.smu.bench.settings import BenchSettings
 from drivers.smu.bench.unit import BenchState, Unit
-from drivers.smu.protocol import Capabilities, DeviceAddress, PulseOutcome, Reading
+from drivers.smu.protocol import Capabilities, DeviceAddress, PulseOutcome, Reading, Step
+from drivers.tagged.message import Message
 from drivers.transport.protocol import LinePort
 
 EXCHANGE_LIMIT_S = 2.5
@@ -161,20 +162,29 @@ class BenchSmu:
         """
         pulse = check_pulse(self.name, self.settings, self.capabilities, self._route, permit.action)
         with self._talking:
-            self._refuse_if_latched("pulse")
-            self._be_ready_for_a_pulse()
-            # Switching, and setting up on a slow serial line, takes longer than a permit lives: it
-            # is spent now, and a trip is looked for again before the message that moves.
-            permit.spend(self.name)
-            if self._select(DeviceAddress(pulse.wordline, pulse.bitline)):
-                self._unit.be_ready()
-            self._unit.verify_output()
-            self._route.verify()
+            self._spend_on(pulse, permit)
             self._unit.prepare(self._dialect.prepare_pulse(self.settings, pulse))
             self._refuse_set_up_pulse(permit)
             self._unit.count(n_pulses=1)
             sent_ns = self._clock_ns()
             return self._fire(pulse, sent_ns)
+
+    def staircase(self, permit: Permit, n_steps: int, *, halts: bool) -> PulseOutcome:
+        """Deliver the permitted pulse as a staircase, and read the device after it.
+
+        One message goes over all levels and ends at 0 V; none is above the amplitude. Raises as
+        `pulse` does.
+        """
+        pulse = check_pulse(self.name, self.settings, self.capabilities, self._route, permit.action)
+        check_staircase(self.name, self.capabilities, pulse, n_steps)
+        if not isinstance(self._dialect, StaircaseDialect):
+            raise SafetyLimitError(f"{self.name}: has no words for a staircase; ask for pulses")
+        message = self._dialect.staircase(self.settings, pulse, n_steps, halts=halts)
+        with self._talking:
+            self._spend_on(pulse, permit)
+            self._refuse_set_up_pulse(permit)
+            self._unit.count(n_pulses=1)
+            return self._trace(pulse, message, self._dialect, n_steps)
 
     def make_safe(self) -> SafeReport:
         """Put the level to 0 V and the output off, then open every relay; never raises. Any thread.
@@ -223,6 +233,37 @@ class BenchSmu:
                 f"{self.name}: no pulse was sent, because the unit was not ready ({fault}); "
                 "it is now, ask again"
             )
+
+    def _spend_on(self, pulse: PulseDevice, permit: Permit) -> None:
+        """Be ready for a pulse, spend its permit, and have the device between the terminals.
+
+        Switching, and setting up on a slow serial line, takes longer than a permit lives: it is
+        spent now, and a trip is looked for again before the message that moves.
+        """
+        self._refuse_if_latched("pulse")
+        self._be_ready_for_a_pulse()
+        permit.spend(self.name)
+        if self._select(DeviceAddress(pulse.wordline, pulse.bitline)):
+            self._unit.be_ready()
+        self._unit.verify_output()
+        self._route.verify()
+
+    def _trace(
+        self, pulse: PulseDevice, message: Message, dialect: StaircaseDialect, n_steps: int
+    ) -> PulseOutcome:
+        device, sent_ns = DeviceAddress(pulse.wordline, pulse.bitline), self._clock_ns()
+        try:
+            measured = self._unit.trace(message, lambda f: dialect.parse_staircase(f, n_steps))
+            for k, step in enumerate(measured[: len(measured) // 2 + 1], start=1):
+                self._refuse_wrong_level(step, pulse.amplitude_v * k / n_steps)
+        except InstrumentError as exc:
+            self._unit.count(n_unconfirmed=1)
+            return PulseOutcome(device, sent_ns, None, f"the staircase may have happened: {exc}")
+        after, detail = read_after(lambda: self.read(device))
+        self._unit.count(n_unconfirmed=int(after is None))
+        steps = tuple(Step(m.voltage_v, m.current_a, m.is_limited) for m in measured)
+        is_limited = any(step.is_limited for step in steps)
+        return PulseOutcome(device, sent_ns, after, detail, is_limited=is_limited, steps=steps)
 
     def _refuse_set_up_pulse(self, permit: Permit) -> None:
         """Raise if there was a trip meanwhile; what is set up goes away with starting over."""

@@ -31,3 +31,23 @@ def check_pulse(
             "asked for"
         )
     return pulse
+
+
+def check_staircase(name: str, can: Capabilities, pulse: PulseDevice, n_steps: int) -> None:
+    """Raise `SafetyLimitError` unless the instrument makes a staircase of such a pulse."""
+    if can.min_step_s is None:
+        raise SafetyLimitError(
+            f"{name}: a {can.model} returns to 0 V after every level, so no staircase; ask for "
+            "pulses"
+        )
+    if not 1 <= n_steps <= can.max_steps:
+        raise SafetyLimitError(
+            f"{name}: staircase of {n_steps} steps, allowed are 1 to {can.max_steps} on a "
+            f"{can.model}; take larger steps"
+        )
+    step_s = pulse.width_s / (2 * n_steps - 1)
+    if not step_s >= can.min_step_s * (1 - 1e-6):
+        raise SafetyLimitError(
+            f"{name}: steps of {step_s:g} s, allowed from {can.min_step_s:g} s on a {can.model}; "
+            "take longer or fewer steps"
+        )

@@ -167,6 +167,17 @@ class Unit:
             self.state = BenchState.SET_UP
         return measured
 
+    def trace(
+        self, message: Message, parse: Callable[[Fields], tuple[Measured, ...]]
+    ) -> tuple[Measured, ...]:
+        """Return what was measured on a way over several levels, as `measure` does."""
+        with self._exchange("tracing") as talk:
+            steps = parse(talk.ask(message))
+            if not all(step.is_on_after for step in steps):
+                raise InstrumentProtocolError("its output is off; somebody else changed it")
+        self.count(n_limited=sum(step.is_limited for step in steps))
+        return steps
+
     def verify_output(self) -> None:
         """Raise `InstrumentProtocolError` unless output and compliance are as we set them."""
         with self._exchange("looking at the output") as talk:

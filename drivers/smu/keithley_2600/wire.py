@@ -9,6 +9,12 @@ from drivers.errors import InstrumentProtocolError, InstrumentRefusedError
 from drivers.permit import PulseDevice
 from drivers.smu.bench.dialect import Measured
 from drivers.smu.bench.settings import BenchSettings
+from drivers.smu.keithley_2600.staircase import (
+    MAX_STEPS,
+    MIN_STEP_S,
+    parse_staircase,
+    staircase_message,
+)
 from drivers.smu.protocol import Capabilities
 from drivers.tagged.message import Fields, Message, fixed, number, switch
 from drivers.tagged.tsp import TspGrammar
@@ -35,6 +41,8 @@ class Keithley2600:
         min_compliance_a=1e-8,
         max_compliance_a=0.1,
         is_measuring_pulses=True,
+        min_step_s=MIN_STEP_S,
+        max_steps=MAX_STEPS,
         note="not a pulse generator: its rise depends on range and load",
     )
     is_wedged_by_reading_off = False
@@ -141,6 +149,16 @@ class Keithley2600:
             ),
             2 * pulse.width_s,
         )
+
+    def staircase(
+        self, settings: BenchSettings, pulse: PulseDevice, n_steps: int, *, halts: bool
+    ) -> Message:
+        """Go to the amplitude in steps and back, without 0 V in between."""
+        return staircase_message(settings, pulse, n_steps, halts=halts)
+
+    def parse_staircase(self, fields: Fields, n_steps: int) -> tuple[Measured, ...]:
+        """Return what was measured at each step that was made."""
+        return parse_staircase(fields, n_steps)
 
     def check_prepared(self, fields: Fields) -> None:
         """Raise `InstrumentRefusedError` with the instrument's words unless it said `true`."""
