@@ -5,11 +5,12 @@ Python numbers: the tables are STRICT, so a NumPy scalar is refused rather than 
 """
 
 from dataclasses import dataclass
+from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
 
-from app.core.spikes import PspRecords, SpikeRecords
+from app.core.spikes import FEW_RECORDS, PspRecords, SpikeRecords
 
 
 class InputRow(NamedTuple):
@@ -315,10 +316,25 @@ class SpikeRows:
 
     def values(self) -> list[tuple[object, ...]]:
         """Return the fields of one `SpikeRow` per record."""
-        site, stream, seq = self.site, self.stream, self.origin_seq
+        site, stream, seq, records = self.site, self.stream, self.origin_seq, self.records
+        if len(records) > FEW_RECORDS:  # by columns: half the time for many, twice it for one
+            return list(
+                zip(
+                    records["time_ns"].tolist(),
+                    repeat(site),
+                    repeat(stream),
+                    records["neuron"].tolist(),
+                    records["kind"].tolist(),
+                    records["amplitude_uv"].tolist(),
+                    records["sample_index"].tolist(),
+                    records["age_bound_us"].tolist(),
+                    records["flags"].tolist(),
+                    repeat(seq),
+                )
+            )
         return [
             (t, site, stream, neuron, kind, uv, index, age, flags, seq)
-            for t, index, neuron, uv, age, kind, flags, _ in self.records.tolist()
+            for t, index, neuron, uv, age, kind, flags, _ in records.tolist()
         ]
 
     def rows(self) -> list[SpikeRow]:
