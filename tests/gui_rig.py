@@ -128,7 +128,7 @@ def open_window(qtbot: QtBot, path: Path, folder: Path) -> Iterator[MainWindow]:
         [link],
         ["padova"],
         window_settings(folder / "window.ini"),
-        ask=lambda _parent, _is_armed: AfterClosing.LEAVE,
+        ask=lambda _parent, _is_armed, _stop: AfterClosing.LEAVE,
     )
     qtbot.addWidget(window)
     link.start()

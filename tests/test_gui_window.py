@@ -10,7 +10,7 @@ import pytest
 from console_rig import feed_format, serving
 from gui_rig import ScriptedEngine, gate, open_window, recording, window_on
 from PyQt6.QtCore import Qt
-from PyQt6.QtWidgets import QLabel, QMessageBox
+from PyQt6.QtWidgets import QLabel
 from pytestqt.qtbot import QtBot
 
 from app.console.control import Caller
@@ -277,9 +277,9 @@ def test_control_held_by_another_is_taken_only_with_a_confirmation(
 ) -> None:
     engine = ScriptedEngine()
     engine.shown["control"] = {"number": 99, "name": "Bea", "since_ns": 1}
-    answers = [QMessageBox.StandardButton.No, QMessageBox.StandardButton.Yes]
-    monkeypatch.setattr(QMessageBox, "question", lambda *_: answers.pop(0))
+    answers = [False, True]
     with window_on(qtbot, engine, tmp_path) as window:
+        monkeypatch.setattr(window, "_ask_to_take", lambda *_: answers.pop(0))
         qtbot.waitUntil(lambda: "Bea" in window.top_bar.control.text(), timeout=5_000)
         qtbot.mouseClick(window.top_bar.control, LEFT)
         assert not engine.asked("take control")

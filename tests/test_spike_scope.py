@@ -208,6 +208,11 @@ def test_the_scale_fits_the_widest_spike_until_another_electrode_is_selected(sco
     scope.add_snippets(snippets([3] * 150))
     scope.refresh()
     assert reach_uv() == 200.0
+    artefact = snippets([3])
+    artefact.samples_uv[0, 30:] = 900.0  # of a stimulus beside the spike
+    scope.add_snippets(artefact)
+    scope.refresh()
+    assert reach_uv() == 200.0
     scope.add_snippets(snippets([3] * 60))
     scope.refresh()
     assert reach_uv() == 200.0

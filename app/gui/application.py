@@ -16,6 +16,7 @@ from app.gui.engine_link import EngineLink
 from app.gui.engines import StartedEngines
 from app.gui.faults import faults_shown
 from app.gui.main_window import MainWindow
+from app.gui.starting_notice import starting_notice
 
 WATCH_MS = 500
 
@@ -33,7 +34,8 @@ def run_window(
     """
     application = QApplication.instance() or QApplication(["spikebridge"])
     settings = window_settings(settings_file())
-    warm_up()
+    with starting_notice():
+        warm_up()
     links = [EngineLink(place) for place in places]
     window = MainWindow(links, names, settings, is_own_engine=engines.has_own and asks_at_end)
     with faults_shown(window.show_fault), ended_by_signals(window.close_unasked):

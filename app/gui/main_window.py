@@ -10,23 +10,26 @@ from PyQt6.QtWidgets import (
     QApplication,
     QLabel,
     QMainWindow,
-    QMessageBox,
     QStackedWidget,
     QVBoxLayout,
     QWidget,
 )
 
 from app.console.messages import Reply
-from app.gui.close_dialog import AfterClosing, ask_what_then
+from app.gui.ask_box import STOP_KEY
+from app.gui.close_dialog import AfterClosing, ask_to_take_control, ask_what_then
 from app.gui.engine_link import EngineLink
 from app.gui.fault_bar import FaultBar
 from app.gui.help_sheet import HelpSheet
+from app.gui.protocol_line import ProtocolLine
 from app.gui.site_view import SiteView
 from app.gui.state_words import state_words
 from app.gui.theme import DARK, LIGHT, THEMES, Theme, apply_theme
-from app.gui.top_bar import STOP_KEY, TopBar
+from app.gui.top_bar import TopBar
 
 log = logging.getLogger(__name__)
+
+Stop = Callable[[], object]
 
 PANEL_KEYS = (
     "Traces", "Synapses", "Safety", "Recording", "Instruments", "Log", "Links to other sites",
@@ -37,7 +40,7 @@ class MainWindow(QMainWindow):
     """Shows one or more engines. `names` are the sites as far as they are known before attaching.
 
     `is_own_engine`: this program started the engine, and closing asks what becomes of it.
-    `ask` is called at closing and answers for the operator; tests answer themselves.
+    `ask` at closing and `ask_to_take` control ask the operator; tests answer themselves.
     """
 
     def __init__(
@@ -47,7 +50,8 @@ class MainWindow(QMainWindow):
         settings: QSettings,
         *,
         is_own_engine: bool = False,
-        ask: Callable[[QWidget, bool], AfterClosing] = ask_what_then,
+        ask: Callable[[QWidget, bool, Stop], AfterClosing] = ask_what_then,
+        ask_to_take: Callable[[QWidget, str, Stop], bool] = ask_to_take_control,
     ) -> None:
         super().__init__()
         self.setWindowTitle("SpikeBridge – " + ", ".join(names))
@@ -57,6 +61,7 @@ class MainWindow(QMainWindow):
         self._settings = settings
         self._is_own_engine = is_own_engine
         self._ask = ask
+        self._ask_to_take = ask_to_take
         self._must_ask = True
         self.theme: Theme = THEMES.get(str(settings.value("theme", "dark")), DARK)
         self.top_bar = TopBar(names)
@@ -64,6 +69,7 @@ class MainWindow(QMainWindow):
         self.views = [SiteView(link, self.theme) for link in links]
         self.stack = QStackedWidget()
         self.said = QLabel()
+        self.protocol = ProtocolLine()
         self.help_sheet = HelpSheet(self)
         self._arrange()
         self._connect()
@@ -87,6 +93,7 @@ class MainWindow(QMainWindow):
         bar = self.statusBar()
         if bar is not None:
             bar.addWidget(self.said, 1)
+            bar.addPermanentWidget(self.protocol)
         self.resize(1600, 900)
 
     def _connect(self) -> None:
@@ -98,6 +105,8 @@ class MainWindow(QMainWindow):
             link.detached.connect(lambda _reason, i=index: self._show_site(i))
             link.described.connect(lambda _described, i=index: self._described(i))
             link.stop_answered.connect(self._stop_answered)
+            link.status_came.connect(lambda _status: self._show_protocol())
+            link.detached.connect(lambda _reason: self._show_protocol())
 
     def _shortcuts(self) -> None:
         def key(sequence: str, meaning: str, do: Callable[[], object]) -> None:
@@ -191,6 +200,9 @@ class MainWindow(QMainWindow):
                 link.status.get("control", {}), is_ours=link.holds_control, is_known=link.is_fresh
             )
 
+    def _show_protocol(self) -> None:
+        self.protocol.show_protocols(zip(self.names, self.links, strict=True))
+
     def _why_unknown(self, link: EngineLink) -> str:
         if link.is_attached and link.status_age_s is not None:
             return f"the engine has said nothing for {link.status_age_s:.1f} s"
@@ -239,13 +251,7 @@ class MainWindow(QMainWindow):
         holder = self.link.status.get("control", {})
         is_confirmed = False
         if holder.get("number") is not None:
-            asked = QMessageBox.question(
-                self,
-                "Take control?",
-                f"{holder.get('name')} holds control of this site. Take it from them? What they "
-                "armed stays armed, and from then on lives by this window.",
-            )
-            if asked != QMessageBox.StandardButton.Yes:
+            if not self._ask_to_take(self, str(holder.get("name")), self.emergency_stop):
                 return
             is_confirmed = True
         who = self.view.safety.arm_form.who or "operator"
@@ -269,7 +275,7 @@ class MainWindow(QMainWindow):
             return
         is_armed = any(_is_armed_by_a_person(link) for link in self.links)
         if self._must_ask and (self._is_own_engine or is_armed):
-            self.after_closing = self._ask(self, is_armed)
+            self.after_closing = self._ask(self, is_armed, self.emergency_stop)
             if self.after_closing is AfterClosing.STAY and self._must_ask:
                 event.ignore()
                 return

@@ -53,7 +53,7 @@ class ProtocolBar(QFrame):
         if is_running:
             left_s = (running["end_ns"] - status["now_ns"]) / 1e9
             phase = running["phase_name"] or "about to begin"
-            self.text.setText(f"Phase: {phase} · ends in {duration(left_s)}")
+            self.text.setText(f"Phase: {phase} · all phases end in {duration(left_s)}")
         else:
             self.text.setText(f"Protocol {running['state']} {running['detail']}")
         set_tone(self.text, "warning" if running["state"] == "aborted" else "")

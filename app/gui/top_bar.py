@@ -10,14 +10,13 @@ from PyQt6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
-    QSizePolicy,
     QVBoxLayout,
 )
 
-from app.gui.panel import muted, set_tone
+from app.gui.ask_box import STOP_KEY
+from app.gui.elided_label import ElidedLabel
+from app.gui.panel import set_tone
 from app.gui.state_words import StateWords
-
-STOP_KEY = "F12"
 
 
 class TopBar(QFrame):
@@ -33,15 +32,9 @@ class TopBar(QFrame):
         self.sites: list[QPushButton] = []
         self.state = QLabel("UNKNOWN")
         self.state.setObjectName("state")
-        self.meaning = QLabel()
-        self.detail = muted()
-        self.detail.setWordWrap(False)
-        for label in (self.meaning, self.detail):  # a long reason must not widen the window
-            label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-            label.setMinimumWidth(60)
+        self.meaning, self.detail = ElidedLabel(), ElidedLabel()
+        self.detail.setProperty("role", "muted")
         self.state.setToolTip("The state of the chosen site; the Safety panel explains it")
-        self.meaning.setToolTip("What the state means")
-        self.detail.setToolTip("Who brought it about, why, and for how long")
         self.source = QLabel()
         self.source.setToolTip("Where the signals come from; nothing stands here if all are live")
         self.control = QPushButton("Control: unknown")
@@ -96,6 +89,7 @@ class TopBar(QFrame):
         self.state.setText(words.name)
         set_tone(self.state, words.tone)
         self.meaning.setText(words.meaning)
+        self.meaning.setToolTip(words.meaning)
         self.detail.setText(words.detail)
         self.detail.setToolTip(words.detail)
 

@@ -39,6 +39,7 @@ class RasterView(QWidget):
         self._image: RasterImage | None = None
         self._position = TimePosition()
         self._pointed = ""
+        self._silence = ""
         self._has_new_bands = False
         self.canvas = ScrollCanvas(("left", "bottom"))
         self.scroll_bar = HistoryScrollBar()
@@ -99,6 +100,10 @@ class RasterView(QWidget):
         if self._data.set_now(now_ns):
             self._position.resume()
             self._restart_image()
+
+    def set_silence(self, silence: str) -> None:
+        """Say in place of "live" why nothing new comes; empty while all is well."""
+        self._silence = silence
 
     # What the operator chooses
 
@@ -195,7 +200,7 @@ class RasterView(QWidget):
     def _show_state(self) -> None:
         history = self._data.history
         end = self._position.end(history.now_ns)
-        text = state_text(self._position.is_live, (history.now_ns - end) * 1e-9)
+        text = state_text(self._position.is_live, (history.now_ns - end) * 1e-9, self._silence)
         if self._data.n_unknown:
             text += f"   {self._data.n_unknown} events of neurons that are not in the experiment"
         self.controls.show_state(text + self._pointed, is_live=self._position.is_live)

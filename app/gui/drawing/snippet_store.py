@@ -34,6 +34,14 @@ class SnippetStore:
         """Return the newest `n` or fewer, oldest first, `(n_snippets, n_samples)` in microvolts."""
         return self._samples_uv[-n:]
 
+    def largest_uv(self, n: int) -> float:
+        """Return the largest of the newest `n` spikes themselves, a magnitude; 0 without any.
+
+        What surrounds them may be a stimulus, which is ten times larger.
+        """
+        at_spike = self.newest(n)[:, self.n_before : self.n_before + 1]
+        return float(np.abs(np.nan_to_num(at_spike, nan=0.0)).max(initial=0.0))
+
     def as_curve(
         self, n: int, sample_rate_hz: float
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32], npt.NDArray[np.bool_]]:

@@ -206,9 +206,9 @@ class SpikeScope(QWidget):
     def _rescale(self) -> None:
         scale_uv = self.scale_choice.currentData()
         if scale_uv is None:
-            _, y, _ = self._store.as_curve(self.n_choice.currentData(), 1.0)
             threshold_uv = np.nan_to_num(self.threshold_uv, nan=0.0)
-            widest_uv = max(float(np.abs(y).max(initial=0.0)), 1.5 * float(threshold_uv))
+            spike_uv = self._store.largest_uv(self.n_choice.currentData())
+            widest_uv = max(1.1 * spike_uv, 1.5 * float(threshold_uv))
             self._widest_uv = max(self._widest_uv, widest_uv)  # it never jumps back by itself
             scale_uv = round_up_125(self._widest_uv)
         self.plot.setYRange(-scale_uv, scale_uv, padding=0)

@@ -109,11 +109,11 @@ class TraceControls(QWidget):
         self.lanes_choice.setVisible(not settings.is_grid)
         self.fit_button.setChecked(settings.is_scale_per_channel)
 
-    def show_state(self, text: str, is_live: bool) -> None:
-        """Show where in time the view stands."""
+    def show_state(self, text: str, is_live: bool, *, is_calm: bool) -> None:
+        """Show where in time the view stands; in bold if that is not simply now."""
         self.pause_button.setText("Pause" if is_live else "Go live")
         self.state_label.setText(text)
-        if self.state_label.font().bold() == is_live:
+        if self.state_label.font().bold() == is_calm:
             font = self.state_label.font()
-            font.setBold(not is_live)
+            font.setBold(not is_calm)
             self.state_label.setFont(font)

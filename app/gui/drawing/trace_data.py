@@ -36,6 +36,8 @@ class TraceData:
             False: ColumnHistory(feed_format.n_channels, n_bytes),
         }
         self._anchor: tuple[int, int] | None = None
+        self.newest_ns: int | None = None
+        """Site time at the end of the newest column; None: none has come."""
 
     def history(self, is_filtered: bool) -> ColumnHistory:
         """Return the columns of one signal."""
@@ -60,6 +62,7 @@ class TraceData:
         if first == history.end - 1 and batch.first_sample % n:
             first += 1  # after a gap columns may begin within a column of the old count
         self._anchor = batch.first_sample, batch.time_ns
+        self.newest_ns = batch.time_ns + round(len(batch.low) * self.format.column_s * 1e9)
         return history.append(first, batch.low, batch.high)
 
     def add_spikes(self, records: npt.NDArray[np.void]) -> int | None:

@@ -12,9 +12,15 @@ _MEANING = (
 )
 
 
-def state_text(is_live: bool, behind_s: float) -> str:
-    """Say where in time the right edge of the picture is."""
-    return "live" if is_live else f"PAUSED, {behind_s:.1f} s behind the newest sample"
+def state_text(is_live: bool, behind_s: float, silence: str) -> str:
+    """Say where in time the right edge of the picture is.
+
+    `silence` is what takes the place of "live" where the newest is not of now.
+    """
+    if is_live:
+        return silence or "live"
+    paused = f"PAUSED, {behind_s:.1f} s behind the newest sample"
+    return f"{paused}; {silence}" if silence else paused
 
 
 def pointed_text(

@@ -52,6 +52,7 @@ class TraceView(QWidget):
         self._selected: int | None = None
         self._is_muted = np.empty(0, np.bool_)
         self._pointed: Pointed | None = None
+        self._silence = ""
         self._shown_end = -1
         self.canvas, self.controls = TraceCanvas(), TraceControls()
         self.scroll_bar = HistoryScrollBar()
@@ -111,6 +112,15 @@ class TraceView(QWidget):
         if len(is_muted) == len(self._is_muted) and (is_muted != self._is_muted).any():
             self._is_muted = is_muted
             self._paint_channels()
+
+    @property
+    def newest_ns(self) -> int | None:
+        """Get the site time at the end of the newest column; None: none has come."""
+        return self._data.newest_ns
+
+    def set_silence(self, silence: str) -> None:
+        """Say in place of "live" why nothing new comes; empty while all is well."""
+        self._silence = silence
 
     # What the operator chooses
 
@@ -282,14 +292,15 @@ class TraceView(QWidget):
     def _show_state(self) -> None:
         history = self._history
         behind_s = (history.end - self._position.end(history.end)) * self._data.format.column_s
-        text = state_text(self._position.is_live, behind_s)
+        text = state_text(self._position.is_live, behind_s, self._silence)
         span = None
         if self._pointed is not None and self._image is not None:
             span = self._image.columns_at(self._pointed.pixel)
         if self._pointed is not None and span is not None:
             right_edge = self._position.end(history.end)
             text += pointed_text(self._data, history, self._pointed.channel, span, right_edge)
-        self.controls.show_state(text, self._position.is_live)
+        is_calm = self._position.is_live and not self._silence
+        self.controls.show_state(text, self._position.is_live, is_calm=is_calm)
         n_window = self._data.n_columns(self._settings.window_s)
         shown = self._position.end(history.end)
         self.scroll_bar.follow(history.begin, history.end, shown, n_window)

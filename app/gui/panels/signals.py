@@ -24,11 +24,15 @@ from app.gui.drawing.threshold_request import ThresholdRequest
 from app.gui.drawing.trace_view import TraceView
 from app.gui.engine_link import EngineLink
 from app.gui.faults import shielded
+from app.gui.numbers import duration
 from app.gui.theme import Theme
 
 FEED_DELAY_NS = 60_000_000
 """The feed tells within this time what happened: one display frame and detection's look-ahead."""
 FRAMES_PER_SCOPE = 3
+MAX_AGE_NS = 1_000_000_000
+"""A newest column that is older than this is not called live."""
+NOT_HEARD = "NOT LIVE: the engine is not heard"
 
 
 class SignalPanels:
@@ -83,6 +87,7 @@ class SignalPanels:
         self.traces.settings_changed.connect(self._ask_columns)
         link.attached.connect(self._ask_columns)
         link.described.connect(self._described)
+        link.detached.connect(self._detached)
 
     def select_channel(self, channel: int) -> None:
         """Show one electrode in every view that can."""
@@ -118,6 +123,8 @@ class SignalPanels:
         now_ns = self._link.site_now_ns
         if now_ns is not None:
             _each((self.raster.set_now, self.histograms.set_now), now_ns - FEED_DELAY_NS)
+        self.traces.set_silence(_silence(now_ns, self.traces.newest_ns))
+        self.raster.set_silence("" if now_ns is not None else NOT_HEARD)
         _each((self.traces.refresh, self.raster.refresh))
         if self._n_frames % FRAMES_PER_SCOPE == 0:
             _each((self.scope.refresh, self.histograms.refresh))
@@ -137,6 +144,11 @@ class SignalPanels:
     def _described(self, description: dict[str, Any]) -> None:
         for amplifier in description["amplifiers"]:  # a site has one, or none
             self.scope.set_polarity(amplifier["detection"]["polarity"])
+
+    def _detached(self, _reason: str) -> None:
+        for view in (self.traces, self.raster):
+            view.set_silence(NOT_HEARD)
+            shielded(view.refresh)
 
     def _ask_columns(self, _settings: object = None) -> None:
         channel = self.scope.channel
@@ -160,6 +172,16 @@ class SignalPanels:
             self.scope.show_applied()
         else:
             self.scope.show_refusal(reply.error)
+
+
+def _silence(now_ns: int | None, newest_ns: int | None) -> str:
+    """Return why traces that end at `newest_ns` are not live; empty: they are."""
+    if now_ns is None:
+        return NOT_HEARD
+    if newest_ns is None:
+        return "NO SAMPLES yet"
+    age_ns = now_ns - newest_ns
+    return "" if age_ns <= MAX_AGE_NS else f"NO SAMPLES for {duration(age_ns / 1e9)}"
 
 
 def _each(calls: Iterable[Callable[..., object]], *arguments: object) -> None:
