@@ -1,4 +1,4 @@
-"""The summary figure: rates on the map, the busiest channels' snippets, noise, and time."""
+"""The summary figure: rates on the map, the busiest channels' snippets, and `figure_panels`."""
 
 import math
 from collections.abc import Sequence
@@ -11,6 +11,15 @@ from matplotlib.figure import Figure
 
 from app.core.detector_settings import DetectorSettings
 from app.core.filter_design import butterworth_band_pass
+from app.detect.figure_panels import (
+    BLUE,
+    GREY,
+    RED,
+    draw_amplitudes,
+    draw_noise,
+    draw_raster,
+    draw_rate,
+)
 from app.detect.results import spikes_per_channel
 from app.detect.scan import Found
 from app.detect.snippets import Snippets, cut_snippets
@@ -18,7 +27,6 @@ from drivers.mea.playback.recording import Recording
 
 N_PANELS = (3, 4)
 N_SNIPPETS = 40
-BLUE, ORANGE, GREY, RED = "#2471a3", "#d35400", "#b3b6b7", "#c0392b"
 
 
 def draw_figure(
@@ -30,18 +38,23 @@ def draw_figure(
     path: Path,
 ) -> None:
     """Draw and write a PNG; needs no display."""
-    figure = Figure(figsize=(13, 9), layout="constrained")
+    figure = Figure(figsize=(13, 10), layout="constrained")
     n_rows, n_columns = N_PANELS
-    grid = figure.add_gridspec(n_rows + 2, 2 * n_columns)
+    grid = figure.add_gridspec(n_rows + 3, 2 * n_columns)
     _draw_map(figure.add_subplot(grid[:n_rows, :n_columns]), recording, found, positions_um)
     panels = [
         figure.add_subplot(grid[row, n_columns + column])
         for row in range(n_rows)
         for column in range(n_columns)
     ]
-    _draw_snippets(panels, busiest_snippets(recording, found, settings), recording)
-    _draw_noise(figure.add_subplot(grid[n_rows:, :n_columns]), recording, found)
-    _draw_time(figure.add_subplot(grid[n_rows:, n_columns:]), recording, found)
+    _draw_snippets(panels, busiest_snippets(recording, found, settings), recording, found)
+    draw_noise(figure.add_subplot(grid[n_rows, :n_columns]), recording, found)
+    draw_amplitudes(figure.add_subplot(grid[n_rows + 1 :, :n_columns]), found)
+    rate = figure.add_subplot(grid[n_rows + 2, n_columns:])
+    draw_raster(
+        figure.add_subplot(grid[n_rows : n_rows + 2, n_columns:], sharex=rate), recording, found
+    )
+    draw_rate(rate, recording, found)
     figure.suptitle(title)
     figure.savefig(path, dpi=110)
 
@@ -109,12 +122,19 @@ def _draw_map(
 
 
 def _draw_snippets(
-    panels: Sequence[Axes], snippets: Sequence[Snippets], recording: Recording
+    panels: Sequence[Axes], snippets: Sequence[Snippets], recording: Recording, found: Found
 ) -> None:
+    """Draw single snippets, their median, and the thresholds that were crossed at the end."""
+    is_up = found.spikes["amplitude_uv"] > 0
     for ax, one in zip(panels, snippets, strict=False):
         ax.plot(one.time_ms, one.signal_uv, color=GREY, linewidth=0.5)
         if one.signal_uv.shape[1]:
             ax.plot(one.time_ms, np.median(one.signal_uv, axis=1), color=BLUE, linewidth=1.4)
+        threshold_uv = found.status.threshold_uv[one.channel]
+        on_channel = found.spikes["channel"] == one.channel
+        for sign, side in ((-1, ~is_up), (1, is_up)):
+            if (on_channel & side).any():
+                ax.axhline(sign * threshold_uv, color=RED, linestyle=":", linewidth=0.8)
         ax.set_title(recording.stream_format.channel_names[one.channel], fontsize=8)
         ax.tick_params(labelsize=7)
         ax.margins(x=0)
@@ -127,43 +147,3 @@ def _draw_snippets(
         panels[0].set_visible(True)
         panels[0].set_axis_off()
         panels[0].text(0, 0.5, "no spikes")
-
-
-def _draw_noise(ax: Axes, recording: Recording, found: Found) -> None:
-    status = found.status
-    channel = np.arange(recording.stream_format.n_channels)
-    is_odd = status.is_dead | status.is_bad | status.is_pegged
-    ax.plot(channel[~is_odd], status.sigma_uv[~is_odd], ".", color=BLUE, label="noise")
-    for which, colour, label in (
-        (status.is_dead & ~status.is_bad, RED, "dead: below the floor"),
-        (status.is_pegged, ORANGE, "pegged"),
-        (status.is_bad, GREY, "bad: excluded"),
-    ):
-        if which.any():
-            heights = np.nan_to_num(status.sigma_uv[which])
-            ax.plot(channel[which], heights, "x", color=colour, label=label)
-    ax.set_ylim(0, 1.2 * max(1.0, float(np.nanmax(status.sigma_uv, initial=0.0))))
-    ax.set_xlabel("channel, in order")
-    ax.set_ylabel("noise at the end (µV)")
-    ax.legend(fontsize=8)
-
-
-def _draw_time(ax: Axes, recording: Recording, found: Found) -> None:
-    rate_hz = recording.stream_format.sample_rate_hz
-    n_bins = int(np.clip(math.ceil(recording.duration_s), 20, 600))
-    edges_s = np.linspace(0, recording.duration_s, n_bins + 1)
-    spike_s = found.trough_rows / rate_hz
-    width_s = edges_s[1]
-    counts, _ = np.histogram(spike_s[~found.is_artefact], edges_s)
-    ax.stairs(counts / width_s, edges_s, color=BLUE, fill=True, alpha=0.6, label="spikes")
-    if found.is_artefact.any():
-        artefacts, _ = np.histogram(spike_s[found.is_artefact], edges_s)
-        ax.stairs(artefacts / width_s, edges_s, color=RED, label="artefacts (not counted)")
-    for gap in found.gaps:
-        ax.axvline(gap.row / rate_hz, color=ORANGE, linestyle="--", linewidth=1)
-    if found.gaps:
-        ax.plot([], [], "--", color=ORANGE, label=f"gaps: {len(found.gaps)}")
-    ax.margins(x=0)
-    ax.set_xlabel("time in the recording (s)")
-    ax.set_ylabel("spikes per second, all channels")
-    ax.legend(fontsize=8)
