@@ -9,7 +9,7 @@ and status words marked "described" are given there in words or as a pattern, no
 """
 
 import pytest
-from bench_smu_rig import SETTINGS, Rig
+from bench_smu_rig import DIALECTS, Rig
 
 from drivers.errors import InstrumentProtocolError
 from drivers.smu.bench.dialect import output_state
@@ -253,9 +253,5 @@ class TestKeysightB2900:
 @pytest.mark.parametrize("unit", ["keithley_2400", "keithley_2450", "keysight_b2900"])
 def test_several_queries_of_a_line_answer_in_one_line(unit):
     """2700 user's manual (Keithley), p. 10-17: "0; 1; 1; 0" in the order of the queries."""
-    rig = Rig(unit)
-    rig.driver.open()
-    dialect = type(rig.driver._dialect)()
-    answer = ScpiGrammar().parse(dialect.state, '5; 0; +1.000000E-04; 0,"No error"')
+    answer = ScpiGrammar().parse(DIALECTS[unit].state, '5; 0; +1.000000E-04; 0,"No error"')
     assert output_state(answer.fields).compliance_a == 1e-4
-    assert rig.driver.settings is SETTINGS
