@@ -102,7 +102,7 @@ def test_impedances_are_a_scale_and_a_sentence() -> None:
     assert place_on_scale(100e3) == 0.5
     assert place_on_scale(float("nan")) == 0.0
     assert summary(told(TOLD), 1000.0) == (
-        "4 electrodes at 1000 Hz, median 95 kohm. 2 bad: A-001 open (13.3 Mohm), A-002 shorted "
+        "4 electrodes at 1000 Hz, median 91.5 kohm. 2 bad: A-001 open (13.3 Mohm), A-002 shorted "
         "(400 ohm)."
     )
 

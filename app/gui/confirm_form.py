@@ -24,6 +24,7 @@ class ConfirmForm(QFrame):
         self.name.setToolTip("The operators that the site file names. Only they may do this.")
         self.reason = QLineEdit()
         self.reason.setPlaceholderText("why, for the record")
+        self.reason.setAccessibleName(f"Reason: {title}")
         self.reason.setToolTip("Why. It goes into the record of this session.")
         self.reason.setMaxLength(500)
         self.words = QLabel()

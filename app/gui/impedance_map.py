@@ -77,7 +77,7 @@ class ImpedanceMap(QWidget):
             painter.drawText(box, Qt.AlignmentFlag.AlignCenter, shown.short)
 
     def _paint_scale(self, painter: QPainter) -> None:
-        right = self.width() - 70
+        right = self.width() - 86
         bar = QRectF(right, 16, BAR_WIDTH, max(20.0, self.height() - 44))
         step = bar.height() / N_COLOURS
         for index in range(N_COLOURS):
@@ -110,9 +110,9 @@ class ImpedanceMap(QWidget):
             return QRectF(), 0.0
         below = 22.0
         n_columns, n_rows = self._grid.n_columns, self._grid.n_rows
-        cell = min((self.width() - 100) / n_columns, (self.height() - 16 - below) / n_rows)
+        cell = min((self.width() - 120) / n_columns, (self.height() - 16 - below) / n_rows)
         width = max(2.0, cell) * n_columns
-        left = max(8.0, (self.width() - 90 - width) / 2)
+        left = max(8.0, (self.width() - 110 - width) / 2)
         return QRectF(left, 12, width, max(2.0, cell) * n_rows), below
 
     def _box(self, index: int) -> QRectF:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from app.gui.numbers import with_prefix
 
@@ -29,7 +30,11 @@ class ElectrodeShown:
     @property
     def short(self) -> str:
         """Get the magnitude for a small cell, "95k"."""
-        return with_prefix(self.magnitude_ohm, "", 2).replace(" ", "")
+        for factor, prefix in ((1e6, "M"), (1e3, "k"), (1.0, "")):
+            if self.magnitude_ohm >= factor:
+                value = self.magnitude_ohm / factor
+                return f"{value:.0f}{prefix}" if value >= 10 else f"{value:.1f}{prefix}"
+        return "0"
 
 
 def place_on_scale(magnitude_ohm: float) -> float:
@@ -49,8 +54,8 @@ def told(electrodes: Sequence[Sequence[object]]) -> list[ElectrodeShown]:
 
 def summary(electrodes: Sequence[ElectrodeShown], frequency_hz: float) -> str:
     """Return how many were measured, the median, and each that is bad."""
-    ordered = sorted(e.magnitude_ohm for e in electrodes)
-    middle = with_prefix(ordered[len(ordered) // 2] if ordered else None, "ohm")
+    magnitudes = [e.magnitude_ohm for e in electrodes]
+    middle = with_prefix(median(magnitudes) if magnitudes else None, "ohm")
     bad = [f"{e.channel} {e.fault} ({with_prefix(e.magnitude_ohm, 'ohm')})" for e in electrodes
            if e.fault]  # fmt: skip
     said = f"{len(electrodes)} electrodes at {frequency_hz:g} Hz, median {middle}."

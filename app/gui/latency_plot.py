@@ -54,6 +54,7 @@ class LatencyPlot(QWidget):
         centres = (self._edges[:-1] + self._edges[1:]) / 2
         width = float(self._edges[1] - self._edges[0])
         self.bars.setOpts(x=centres, height=inner, width=width * 0.92)
+        self.plot.setYRange(0, max(1, int(inner.max(initial=0))))
         self.text.setText(self._words(counts))
 
     def _words(self, counts: Sequence[int]) -> str:

@@ -38,6 +38,7 @@ class ArmForm(QFrame):
         self.name.setToolTip("The operators that the site file names. Only they may arm.")
         self.reason = QLineEdit()
         self.reason.setPlaceholderText("why, for the record")
+        self.reason.setAccessibleName("Reason: arming")
         self.reason.setMaxLength(500)
         self.reason.setToolTip("Why. It goes into the record of this session.")
         self.minutes = NumberField(

@@ -3,7 +3,7 @@
 from typing import Any
 
 from PyQt6.QtCore import Qt
-from PyQt6.QtWidgets import QLabel, QSplitter, QVBoxLayout, QWidget
+from PyQt6.QtWidgets import QHBoxLayout, QLabel, QSplitter, QVBoxLayout, QWidget
 
 from app.console.feed import NeuronEvents
 from app.gui.device_history import DeviceKey, SynapseHistory
@@ -75,9 +75,11 @@ class SynapsesPanel(Panel):
         ):
             column = QVBoxLayout(side)
             column.setContentsMargins(10, 4, 10, 6)
-            column.addWidget(heading(title))
+            head = QHBoxLayout()
+            head.addWidget(heading(title))
             if widget is self.plot:
-                column.addWidget(self.chosen)
+                head.addWidget(self.chosen, 1)
+            column.addLayout(head)
             column.addWidget(widget, 1)
             for below_it in more:
                 column.addWidget(below_it)
@@ -86,7 +88,7 @@ class SynapsesPanel(Panel):
         split = QSplitter(Qt.Orientation.Vertical)
         split.addWidget(self.picture)
         split.addWidget(below)
-        split.setSizes([300, 320])
+        split.setSizes([240, 380])
         self.body.addWidget(split, 1)
         self.plot.setToolTip(
             "▲ an LTP pulse, ▼ an LTD pulse, hollow: wanted and not applied.\nDashed: the window "
