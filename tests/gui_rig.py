@@ -11,6 +11,7 @@ from pytestqt.qtbot import QtBot
 from app.console.attachment import LocalEngine
 from app.console.control import Caller
 from app.console.live_feed import LiveFeed
+from app.console.messages import CommandRefusedError
 from app.gui.application import window_settings
 from app.gui.close_dialog import AfterClosing
 from app.gui.engine_link import EngineLink
@@ -89,6 +90,10 @@ class ScriptedEngine(ScriptedHandler):
         super().handle(caller, name, arguments)
         if name == "describe":
             return self.describes
+        if name == "array":
+            return {"devices": [], "after": 0, "n_devices": 0}
+        if name == "device":
+            raise CommandRefusedError("nothing is known of this device")
         if name == "arm":
             self.shown = {**self.shown, "gate": gate("armed", who=arguments["who"])}
         if name == "disarm":

@@ -44,8 +44,11 @@ class ProcedureForm(QFrame):
             tip="Of the devices, for the record",
         )
         self.fields: dict[str, AnyField] = {}
+        self.sentence.setToolTip("What the chosen procedure does to a device")
         self.words = QLabel()
+        self.words.setToolTip("What would be done, in words: read it before starting")
         self.verdict = QLabel()
+        self.verdict.setToolTip("What the Gate would say to it, how many pulses it is, how long")
         for label in (self.words, self.verdict):
             label.setWordWrap(True)
         self.estimate: Estimate | None = None

@@ -20,7 +20,7 @@ class ProcedurePlot(QWidget):
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
-        self.plot = new_plot("", "", "", "")
+        self.plot = new_plot("Time since the start", "s", "Resistance", "ohm")
         self.shown: Picture | None = None
         self._theme = theme
         self._curves: list[pg.PlotDataItem] = []

@@ -73,6 +73,16 @@ class BenchPanel(Panel):
         )
         self.outcome = QLabel()
         self.fit = QPushButton("Fit the switching model to it")
+        for widget, tip in (
+            (self.facts, "What is known of the chosen device: last reading, pulses spent, frozen"),
+            (self.start, "Starts the procedure; each of its pulses is asked of the Gate"),
+            (self.obstacle, "What stands in the way of starting it now"),
+            (self.running, "The procedure that runs, and how far it is"),
+            (self.progress, "How much of the procedure is done"),
+            (self.outcome, "How the newest procedure ended, and where its data are"),
+            (self.fit, "Fits the switching model to what was measured; moves nothing"),
+        ):
+            widget.setToolTip(tip)
         self._described: dict[str, Any] = {}
         self._is_armed = False
         self._key: DeviceKey | None = None
