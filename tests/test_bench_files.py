@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from app.bench import figures
+from app.bench.arc_csv import read_session
 from app.bench.drawing import draw_folder, note_of
 from app.bench.forms import BY_NAME
 from app.bench.hdf5 import write_hdf5
@@ -92,7 +93,8 @@ def test_a_folder_is_drawn_from_what_it_keeps(tmp_path: Path) -> None:
         "read_voltage_v": 0.5, "temperature_c": 21.5, "began_utc": "2026-01-01T10:00:00.000+00:00",
     }  # fmt: skip
     (tmp_path / "bench-iv.json").write_bytes(as_json(facts))
-    assert draw_folder(tmp_path) == ["bench-iv.png", "bench-iv.h5"]
+    assert draw_folder(tmp_path) == ["bench-iv.png", "bench-iv.csv", "bench-iv.h5"]
+    assert len(read_session(tmp_path / "bench-iv.csv")) == len(MEASURED["iv"])
     assert note_of(facts) == "smu1, read at 0.5 V, 21.5 °C, 2026-01-01 10:00:00 UTC"
 
 

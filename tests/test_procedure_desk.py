@@ -50,6 +50,26 @@ def test_figures_and_hdf5_follow_from_a_process_of_their_own(tmp_path: Path) -> 
         }  # fmt: skip
 
 
+def test_a_model_is_fitted_to_what_a_procedure_measured(tmp_path: Path) -> None:
+    with desk_open(tmp_path) as rig:
+        rig.run(
+            "map", devices="a", volts="1.2 1.4 1.6 -1.2 -1.4 -1.6", widths="1e-4 1e-3", repeats=3
+        )
+        assert rig.desk.fit(1, WHO) == {"folder": str(tmp_path / "bench" / "001-map")}
+
+        def fits() -> list[ProcedureEnded]:
+            ends = (h for h in rig.happened if isinstance(h, ProcedureEnded))
+            return [end for end in ends if end.procedure == "fit"]
+
+        until(lambda: bool(fits()), "fitted", 60.0)
+        (fitted,) = fits()
+        assert fitted.is_well, fitted.lines
+        assert "pulses that the fit did not see" in fitted.lines[0]
+        assert (tmp_path / "bench" / "001-map" / "device-model.json").exists()
+        with pytest.raises(CommandRefusedError, match="no procedure 7"):
+            rig.desk.fit(7, WHO)
+
+
 @pytest.mark.parametrize(
     ("given", "why"),
     [

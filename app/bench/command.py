@@ -20,7 +20,7 @@ from app.bench.errors import BenchError
 from app.bench.fit_command import fit_file
 from app.bench.forms import BY_NAME, AskedError
 from app.bench.hdf5 import write_hdf5
-from app.bench.keeping import as_json, facts_of, write_results
+from app.bench.keeping import as_json, facts_of, write_facts, write_results
 from app.bench.procedures import Place, Result, Task, carry_out
 from app.bench.progress import Progress
 from app.bench.session import OpenBench, open_session
@@ -78,6 +78,7 @@ def _run_in(session: OpenBench, task: Task, arguments: argparse.Namespace) -> in
         bench, task, temperature_c=arguments.temperature_c, began=dt.datetime.now(dt.UTC)
     )
     place = Place(bench, (session.smu.n_wordlines, session.smu.n_bitlines), session.arm_forming)
+    write_facts(out, facts)
     session.note(f"{task.procedure} began ({arguments.reason}): {task.words}")
     result: Result | None = None
     why = ""

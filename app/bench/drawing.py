@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from app.bench.arc_csv import write_session
 from app.bench.errors import BenchError
 from app.bench.figures import draw
 from app.bench.forms import BY_NAME
@@ -26,6 +27,10 @@ def draw_folder(folder: Path) -> list[str]:
     for file in sorted(folder.glob("bench-*.json")):
         facts = json.loads(file.read_bytes())
         made += draw_one(folder, facts, points)
+        table = folder / f"{file.stem}.csv"
+        if not table.exists():  # it was killed before its end
+            write_session(table, f"{facts['unit']} {facts['procedure']}", points)
+            made.append(table.name)
         try:
             write_hdf5(folder / f"{file.stem}.h5", points, facts)
         except BenchError:

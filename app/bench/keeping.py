@@ -31,6 +31,12 @@ def facts_of(
     }
 
 
+def write_facts(folder: Path, facts: dict[str, Any]) -> None:
+    """Write what a procedure is asked to do before it begins; so that a killed one can be drawn."""
+    begun = {**facts, "is_well": False, "said": ["not ended"], "found": None}
+    _write_json(folder / f"bench-{facts['procedure']}.json", begun)
+
+
 def write_results(
     folder: Path, facts: dict[str, Any], points: Sequence[Point], result: Result | None, why: str
 ) -> list[str]:
@@ -45,8 +51,14 @@ def write_results(
         "said": [why] if result is None else result.lines,
         "found": None if result is None else result.values,
     }
-    (folder / f"{name}.json").write_bytes(msgspec.json.format(as_json(whole), indent=1) + b"\n")
+    _write_json(folder / f"{name}.json", whole)
     return [f"{name}.csv", f"{name}.json"]
+
+
+def _write_json(path: Path, values: object) -> None:
+    part = path.with_suffix(".part")
+    part.write_bytes(msgspec.json.format(as_json(values), indent=1) + b"\n")
+    part.replace(path)
 
 
 def as_json(values: object) -> bytes:

@@ -18,7 +18,7 @@ from app.bench.abort import Abort, PatientCalls
 from app.bench.array_view import ArrayView
 from app.bench.bench import Bench, BenchSeams
 from app.bench.errors import BenchError
-from app.bench.keeping import facts_of, line_of, write_results
+from app.bench.keeping import facts_of, line_of, write_facts, write_results
 from app.bench.procedures import Place, Result, Task, carry_out
 from app.bench.progress import Progress
 from app.config.site import Smu
@@ -162,6 +162,7 @@ class ProcedureRun(Worker):
             facts = facts_of(
                 bench, order.task, temperature_c=order.temperature_c, began=dt.datetime.now(dt.UTC)
             )
+            write_facts(order.folder, facts)
             result, why = self._carry_out(bench)
             if self._abort.is_asked():
                 self._revoke()

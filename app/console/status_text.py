@@ -47,6 +47,11 @@ def status_lines(status: Mapping[str, Any]) -> list[str]:
             f"{amplifier['n_stimuli']} stimuli seen"
         )
     lines += _late_check_lines(status["late_checks"])
+    lines += [
+        f"procedure {p['number']} on {p['unit']}, started by {p['who']}: {p['done']} of "
+        f"{p['total']}, {p['text']}"
+        for p in status.get("procedures", [])
+    ]
     if status["protocol"] is not None:
         protocol = status["protocol"]
         lines.append(f"protocol: {protocol['state']}, phase {protocol['phase_name'] or '-'}")

@@ -42,15 +42,14 @@ def shown(devices: Mapping[DeviceKey, Mapping[str, Any]], unit: str) -> list[Ben
             budget_pulses=d["budget_pulses"] or 0,
             frozen="; ".join(f"{word}: {why}" for word, why in d["frozen"].items()),
             is_named=d["budget_pulses"] is not None,
-            detail=words_of(d),
+            detail=words_of(d, d["age_s"]),
         )
         for key, d in of_unit.items()
     ]
 
 
-def words_of(device: Mapping[str, Any]) -> str:
-    """Return everything that is known of a device, in lines."""
-    age_s = device["age_s"]
+def words_of(device: Mapping[str, Any], age_s: float | None) -> str:
+    """Return everything that is known of a device, in lines; `age_s` is its last reading's."""
     ago = "never read" if age_s is None else f"read {duration(age_s)} ago"
     volts = device["read_voltage_v"]
     at = "" if volts is None else f" at {volts:g} V"

@@ -1,8 +1,9 @@
 """What this window has seen of an engine's procedures and devices, bounded. No Qt in here."""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any
 
 from app.console.happenings import ProcedureEnded, ProcedurePoints
@@ -35,7 +36,8 @@ class RunSeen:
 class BenchSeen:
     """The newest procedure, and every device that the engine's array view knows."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock_s: Callable[[], float] = monotonic) -> None:
+        self._clock_s = clock_s
         self.run: RunSeen | None = None
         self.devices: dict[DeviceKey, dict[str, Any]] = {}
         self.n_changes = 0
@@ -57,9 +59,18 @@ class BenchSeen:
                 self.run.ended = arrival
         return True
 
+    def age_s(self, key: DeviceKey) -> float | None:
+        """Return how old a device's last reading is; None: there is none."""
+        device = self.devices[key]
+        if device["age_s"] is None:
+            return None
+        return float(device["age_s"]) + self._clock_s() - float(device["taken_s"])
+
     def take_page(self, page: Mapping[str, Any]) -> int | None:
         """Take a page of devices; return where the next one begins, or None after the last."""
+        taken_s = self._clock_s()
         for device in page["devices"]:
+            device["taken_s"] = taken_s
             self.devices[(device["unit"], device["wordline"], device["bitline"])] = device
         after = int(page["after"]) + len(page["devices"])
         return after if page["devices"] and after < page["n_devices"] else None

@@ -30,8 +30,9 @@ from app.gui.panel import Panel, heading, muted, set_tone
 from app.gui.theme import Theme
 
 FRAMES_PER_PLOT = 6
-FRAMES_PER_LOOK = 150
-"""Every 5 s the array is asked for again while it is looked at: ages grow."""
+FRAMES_PER_LOOK = 900
+"""Every 30 s the array is asked for again while it is looked at; after a procedure at once."""
+FRAMES_PER_AGE = 30
 MIDDLE_WIDTH = 360
 FITTED = frozenset({"map", "pulse", "endurance", "program"})
 """Procedures whose pulses a switching model can be fitted to."""
@@ -214,6 +215,8 @@ class BenchPanel(Panel):
             if run.ended is not None:
                 procedure = run.ended.procedure
             self.plot.show_picture(picture_of(procedure, list(run.points), values))
+        if self._n_frames % FRAMES_PER_AGE == 0:
+            self._show_facts()
         if self._n_frames % FRAMES_PER_LOOK == 0:
             self._ask_array(0)
 
@@ -259,9 +262,12 @@ class BenchPanel(Panel):
         lines = [device.key[1:] for device in devices] or [(1, 1)]
         n_lines = max(w for w, _ in lines), max(b for _, b in lines)
         self.map.show_devices(devices, (max(4, n_lines[0]), max(4, n_lines[1])))
-        known = None if self._key is None else self.seen.devices.get(self._key)
-        if known is not None:
-            self.facts.setText(words_of(known))
+        self._show_facts()
+
+    def _show_facts(self) -> None:
+        key = self._key
+        if key is not None and key in self.seen.devices:
+            self.facts.setText(words_of(self.seen.devices[key], self.seen.age_s(key)))
 
     def _show_end(self, run: RunSeen) -> None:
         ended = run.ended
