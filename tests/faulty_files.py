@@ -31,6 +31,8 @@ class Faults:
         self.writes_until_eio: int | None = None
         self.syncs_until_eio: int | None = None
         """So many go well, all later ones fail; None: all go well."""
+        self.is_transient = False
+        """Only one fails, the next goes well again."""
 
     def must_fail(self, kind: str) -> bool:
         """Count one write or sync; say whether it fails."""
@@ -38,7 +40,9 @@ class Faults:
         if left is None:
             return False
         setattr(self, f"{kind}s_until_eio", max(0, left - 1))
-        return left == 0
+        if left == 0 and self.is_transient:
+            setattr(self, f"{kind}s_until_eio", None)
+        return bool(left == 0)
 
 
 class FaultyFile(DiskFile):

@@ -15,6 +15,7 @@ from app.engine.ledger import Ledger
 from app.engine.record_faults import RecordFaults
 from app.recording.event_log import EventLog
 from app.recording.event_store import connect
+from app.recording.raw_reader import RawSamples, read_raw
 from app.recording.raw_status import RawState
 from app.recording.raw_writer import RawWriter
 from app.recording.reader import open_session
@@ -104,13 +105,15 @@ def site(tmp_path: Path) -> Iterator[Site]:
         yield site
 
 
+@pytest.mark.parametrize("is_transient", [False, True])
 @pytest.mark.parametrize("kind", ["write", "sync"])
 def test_an_input_output_error_at_any_point_disarms_and_leaves_a_good_session(
-    tmp_path: Path, kind: str
+    tmp_path: Path, kind: str, is_transient: bool
 ) -> None:
     def fail_at(point: int) -> str:
         try:
             with running(tmp_path / str(point)) as site:
+                site.faults.is_transient = is_transient
                 fail_once(site, kind, point)
         except AssertionError as exc:
             return f"{kind} {point}: {exc}"
@@ -134,11 +137,23 @@ def fail_once(site: Site, kind: str, point: int) -> None:
     site.ledger.note("ada", "after the error")
     site.end()
     assert site.engine_failures == [], "events go on, and so does the engine"
+    for raw in read_raw(site.session.node_folder()):  # what has its name opens as it is
+        must_agree(raw)
     is_whole = not site.raw.is_incomplete
     site.session.close((START_NS + 1, UTC_NS + 1, 40), is_whole=is_whole)
     if not is_whole:
         assert recover_session(site.session.folder).state == "recovered"
     must_be_good(site.session.folder, site.raw.status().n_samples)
+
+
+def must_agree(raw: RawSamples) -> None:
+    """What there is of a recording is right: samples, their numbers, own stimuli."""
+    np.testing.assert_array_equal(raw.samples, samples_from(raw.first_sample, len(raw.samples)))
+    (numbers,) = (np.load(path) for path in raw.folder.glob("continuous/*/sample_numbers.npy"))
+    np.testing.assert_array_equal(numbers, raw.first_sample + np.arange(len(numbers)))
+    (pulses,) = (np.load(path) for path in raw.folder.glob("events/*/TTL/sample_numbers.npy"))
+    rises = -(-raw.first_sample // 300) * 300 + 300 * np.arange(len(pulses) // 2)
+    np.testing.assert_array_equal(pulses, np.column_stack([rises, rises + 1]).ravel())
 
 
 def must_be_good(session: Path, n_samples_of_last: int) -> None:
@@ -149,9 +164,7 @@ def must_be_good(session: Path, n_samples_of_last: int) -> None:
         for raw in recordings:
             n_bytes = sum(p.stat().st_size for p in raw.folder.rglob("continuous.dat"))
             assert n_bytes == raw.samples.nbytes, "a whole frame is the last thing in the file"
-            np.testing.assert_array_equal(
-                raw.samples, samples_from(raw.first_sample, len(raw.samples))
-            )
+            must_agree(raw)
     with closing(connect(session / "events.sqlite")) as events:
         assert events.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         notes = [text for (text,) in events.execute("SELECT text FROM notes")]
