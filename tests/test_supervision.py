@@ -3,6 +3,8 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import chain_rig as rig
@@ -10,6 +12,8 @@ import mea_site
 import one_site
 import pytest
 
+from app import supervisor
+from app.config.load import load_site
 from app.core.alert import run_alert
 from app.core.systemd import SystemdNotifier
 from app.demo.sites import site_process
@@ -110,6 +114,29 @@ def test_a_first_start_that_compiles_says_so_and_may_be_given_up(
         assert "engine died" not in site.log_file.read_text()
     assert "READY=1" not in words(manager)
     assert not (tmp_path / "sessions").exists(), "nothing has begun"
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_outputs_are_switched_off_before_anything_else_on_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: bool
+) -> None:
+    order: list[str] = []
+
+    def run(command: list[str], *, timeout: float, check: bool) -> object:
+        order.append(command[3])
+        if not ends:
+            raise subprocess.TimeoutExpired(command, timeout)
+        return subprocess.CompletedProcess(command, ExitCode.OK)
+
+    monkeypatch.setattr(supervisor, "take_real_time", lambda: order.append("real time"))
+    monkeypatch.setattr(supervisor, "leave_real_time", lambda: order.append("ordinary"))
+    path = one_site.site_file(tmp_path)
+    watch = supervisor._Watch(path, load_site(path), [], -1)
+    with subprocess.Popen([sys.executable, "-c", "raise SystemExit(77)"]) as engine:
+        engine.wait()
+    monkeypatch.setattr(supervisor.subprocess, "run", run)
+    assert watch._verdict(engine) == (ExitCode.ENGINE_DIED if ends else ExitCode.UNSAFE)
+    assert order == ["real time", "safe-off", "ordinary"]
 
 
 def test_no_manager_hears_nothing_and_nobody_minds(tmp_path: Path) -> None:
