@@ -1,8 +1,9 @@
 """A simulated Keithley 2600B, channel A, with what is known to surprise its users.
 
-The pulse functions refuse while a source or measure autorange is on (5028, 1011). There is no
-channel B: `smub` is nil. A reading that does not fit into the pulse is refused. Numbers print with
-six digits; overflow reads 9.91e37.
+The pulse functions refuse while a source or measure autorange is on (5028, 1011), and without the
+buffer's append mode, which changes only while the buffer is empty. There is no channel B: `smub` is
+nil. A reading that does not fit into the pulse is refused. Numbers print with six digits; overflow
+reads 9.91e37.
 """
 
 from collections.abc import Callable
@@ -97,6 +98,8 @@ class Keithley2600(TspInstrument):
         elif name == "smua.source.output":
             self.output.switch(is_on=bool(_in_range(new, 0, 2)))
         elif name in self._attributes:
+            if any(name.startswith(buffer) and rows for buffer, rows in self._buffers.items()):
+                raise CommandError(1107, "Cannot modify a buffer that is not empty")
             self._attributes[name] = new
             if name == "smua.source.rangev":  # a range that is set is fixed
                 self._attributes["smua.source.autorangev"] = 0.0
@@ -152,6 +155,8 @@ class Keithley2600(TspInstrument):
         if buffer is not None and self._attributes["smua.measure.autorangei"]:
             self.errors.add(1011, "Cannot measure with autorange on in a pulse")
             return False, "Measure autorange must be off"
+        if buffer is not None and not self._attributes[f"{buffer.name}.appendmode"]:
+            return False, "Buffer append mode must be on"
         aperture_s = self._attributes["smua.measure.nplc"] / LINE_FREQUENCY_HZ
         if buffer is not None and not aperture_s < ton:
             return False, "nplc is too long for the pulse"
@@ -159,12 +164,12 @@ class Keithley2600(TspInstrument):
             return False, "Parameter out of range"
         name = buffer.name if isinstance(buffer, Path) else None
         self._tests[int(tag)] = (level, limit, ton, name)
-        return True, f"Pulse train {int(tag)} configured"
+        return True, f"Pulse {int(tag)} configured."
 
     def _run_pulse(self, tag: float) -> tuple[bool, str]:
         test = self._tests.get(int(tag))
         if test is None:
-            return False, f"Pulse train {int(tag)} is not configured"
+            return False, f"Pulse {int(tag)} is not configured"
         if not self.output.is_on:
             return False, "Output is off"
         level_v, limit_a, width_s, buffer = test
@@ -176,7 +181,7 @@ class Keithley2600(TspInstrument):
         self.clock.spend(width_s)
         if buffer is not None:
             self._buffers[buffer].append((v, i, _LIMITED_BIT if limited else 0))
-        return True, f"Pulse train {int(tag)} completed"
+        return True, f"Pulse {int(tag)} completed."
 
 
 def _in_range(new: Any, low: float, high: float) -> float:

@@ -9,7 +9,7 @@ and status words marked "described" are given there in words or as a pattern, no
 """
 
 import pytest
-from bench_smu_rig import DIALECTS, Rig
+from bench_smu_rig import CELL, DIALECTS, Rig
 
 from drivers.errors import InstrumentProtocolError
 from drivers.smu.bench.dialect import output_state
@@ -78,6 +78,18 @@ class TestKeithley2600:
         assert Keithley2600().parse_pulse(fields).is_limited
         fields = (*fields[:4], "1.00000e+01", fields[5])  # 4-wire, measure range autoranged
         assert not Keithley2600().parse_pulse(fields).is_limited
+
+    def test_append_mode(self):
+        # 2601B-PULSE-901-01 A, April 2020, p. 11-18: "can only be changed with an empty buffer"
+        rig = Rig("keithley_2600")
+        rig.driver.open()
+        rig.driver.read(CELL)
+        assert rig.driver.pulse(rig.permit()).is_confirmed
+        unit = rig.wire.instrument
+        unit.handle("smua.nvbuffer1.appendmode = 0")
+        assert len(unit.errors) == 1
+        unit.errors.clear()
+        assert rig.driver.pulse(rig.permit()).is_confirmed  # it empties the buffer first
 
     def test_overflow(self):
         # Rev. C, p. 7-167: "9.910000e+37 is returned for each value outside"

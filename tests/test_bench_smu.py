@@ -392,6 +392,8 @@ def test_mock_2600_has_its_traps():
     assert ask(pulse) == "false\tMeasure autorange must be off"
     assert ask("print(errorqueue.next())").startswith("1.01100e+03")
     ask("smua.measure.rangei = 1e-3")
+    assert ask(pulse) == "false\tBuffer append mode must be on"
+    ask("smua.nvbuffer1.appendmode = 1")
     assert ask(pulse) == "false\tnplc is too long for the pulse"
     assert ask("print(smub.source.levelv)") is None
     assert "nil" in ask("print(errorqueue.next())")

@@ -78,7 +78,6 @@ class Keithley2600:
             "smua.measure.autorangev = smua.AUTORANGE_OFF",
             f"smua.measure.rangei = {limit}",
             f"smua.measure.nplc = {fixed(settings.nplc, 3)}",
-            "smua.nvbuffer1.collectsourcevalues = 1",
         )
         return Message(source), Message(sense_side)
 
@@ -107,7 +106,10 @@ class Keithley2600:
         )
 
     def prepare_pulse(self, settings: BenchSettings, pulse: PulseDevice) -> Message:
-        """Configure pulse test 1: from 0 V, once, with the same limit."""
+        """Configure pulse test 1: from 0 V, once, with the same limit.
+
+        KIPulse wants the buffer to append; that can be changed only while the buffer is empty.
+        """
         arguments = ", ".join(
             (
                 "smua",
@@ -124,6 +126,8 @@ class Keithley2600:
         return Message(
             (
                 "smua.nvbuffer1.clear()",
+                "smua.nvbuffer1.collectsourcevalues = 1",
+                "smua.nvbuffer1.appendmode = 1",
                 f"smua.measure.nplc = {fixed(PULSE_NPLC)}",
                 f"f, m = ConfigPulseVMeasureI({arguments})",
             ),
