@@ -58,6 +58,18 @@ def test_old_exchanges_leave() -> None:
     assert estimator.rtt_ns == 40 * MS
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_the_shortest_round_trip_of_the_window_is_known_after_every_exchange(seed: int) -> None:
+    rng = random.Random(seed)
+    estimator = OffsetEstimator(is_same_clock=False)
+    trips_ms: list[int] = []
+    for k in range(4 * WINDOW):
+        there_ms, back_ms = rng.randint(1, 20), rng.randint(1, 20)  # ties are frequent
+        exchange(estimator, k * 50 * MS, 0, there_ms * MS, back_ms * MS, 0)
+        trips_ms.append(there_ms + back_ms)
+        assert estimator.rtt_ns == min(trips_ms[-WINDOW:]) * MS
+
+
 def test_clocks_that_drift_apart_stay_within_the_stated_uncertainty() -> None:
     """60 ppm on a path of 0.2 ms: the shortest exchange soon is wrong by more than its half."""
     estimator = OffsetEstimator(is_same_clock=False)

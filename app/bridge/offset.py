@@ -42,27 +42,35 @@ class OffsetEstimator:
     def __init__(self, is_same_clock: bool) -> None:
         self._is_same_clock = is_same_clock
         self._samples: deque[OffsetSample] = deque(maxlen=WINDOW)
+        self._best: OffsetSample | None = None
+        """The one with the shortest round trip: kept, since status asks for it all the time."""
 
     def add(self, sent_ns: int, peer_received_ns: int, peer_sent_ns: int, received_ns: int) -> None:
         """Take one exchange: our send, the peer's receive and send, our receive."""
         sample = OffsetSample(peer_received_ns - sent_ns, received_ns - peer_sent_ns, received_ns)
         if sample.rtt_ns < 0 or peer_sent_ns < peer_received_ns:
             return  # the peer's times are not of this exchange
-        self._samples.append(sample)
+        samples = self._samples
+        falls_off = samples[0] if len(samples) == WINDOW else None
+        samples.append(sample)
+        if self._best is None or sample.rtt_ns < self._best.rtt_ns:
+            self._best = sample
+        elif falls_off is self._best:
+            self._best = min(samples, key=lambda kept: kept.rtt_ns)
 
     @property
     def rtt_ns(self) -> int | None:
         """Get the shortest round trip lately; None before the first exchange."""
-        return min((s.rtt_ns for s in self._samples), default=None)
+        return None if self._best is None else self._best.rtt_ns
 
     @property
     def estimate(self) -> tuple[int, int] | None:
         """Get (peer's clock minus ours, uncertainty) in ns; None before the first exchange."""
         if self._is_same_clock:
             return 0, 0
-        if not self._samples:
+        best = self._best
+        if best is None:
             return None
-        best = self._best()
         age_ns = self._samples[-1].received_ns - best.received_ns
         return best.offset_ns, best.rtt_ns // 2 + _drift_ns(age_ns) + 1
 
@@ -73,12 +81,11 @@ class OffsetEstimator:
         The offset of the best exchange is taken from every leg, so what is not known of a leg is
         that exchange's error and the drift between the two.
         """
-        samples = self._samples
-        if not samples:
+        samples, best = self._samples, self._best
+        if best is None:
             return None
         offset_ns = uncertainty_ns = 0
         if not self._is_same_clock:
-            best = self._best()
             longest_ns = max(
                 samples[-1].received_ns - best.received_ns,
                 best.received_ns - samples[0].received_ns,
@@ -92,9 +99,6 @@ class OffsetEstimator:
             back=spread([s.back_ns + offset_ns for s in samples]),
             uncertainty_ns=uncertainty_ns,
         )
-
-    def _best(self) -> OffsetSample:
-        return min(self._samples, key=lambda sample: sample.rtt_ns)
 
 
 def _drift_ns(age_ns: int) -> int:

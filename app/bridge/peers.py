@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import msgspec
+
 from app.bridge.bodies import StreamInfo
 from app.bridge.events import LinkState
 from app.bridge.latency import LatencyFigures
@@ -20,8 +22,7 @@ class PeerAddress:
     """Those of our streams that this peer may receive and is told of; None: all."""
 
 
-@dataclass(frozen=True, slots=True)
-class LinkStatus:
+class LinkStatus(msgspec.Struct, frozen=True):
     """One link at one moment."""
 
     site: str

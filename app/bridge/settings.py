@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import msgspec
+
 from app.bridge.bodies import StreamInfo
 
 MS = 1_000_000
@@ -35,8 +37,7 @@ class LocalSite:
     streams: tuple[StreamInfo, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class LinkCounts:
+class LinkCounts(msgspec.Struct, frozen=True):
     """What a link has counted since the engine's start."""
 
     n_events_sent: int = 0

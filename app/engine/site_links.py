@@ -7,7 +7,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from msgspec.structs import replace
+from msgspec import structs
 
 from app.bridge.bridge import Bridge
 from app.bridge.events import (
@@ -154,7 +154,7 @@ class SiteLinks:
                 "n_events_refused": self._n_refused[link.site]
                 + self._reception.n_unusable_of[link.site],
                 "certificate_days_left": self._days_left(link.site),
-                **asdict(link.counts),
+                **structs.asdict(link.counts),
             }
             for link in links
         ]
@@ -225,7 +225,7 @@ class SiteLinks:
         self._ledger.link(
             event.site, "refused", f"{n_foreign} events of neurons that are not its own"
         )
-        return replace(event.batch, records=own)
+        return structs.replace(event.batch, records=own)
 
     def _psps(self, event: PspsReceived) -> None:
         frame = self._frame(event, "PSPS", len(event.records))
