@@ -199,6 +199,18 @@ class TestCycling:
         assert len(found.low_ohm) == 1
         assert rig.bench.record("a").state is DeviceState.STUCK
 
+    def test_a_curve_that_carries_the_device_to_its_window_goes_on_with_the_other_polarity(
+        self, tmp_path
+    ):
+        rig = BenchRig(tmp_path, limits=limits(window_max_ohm=6500.0))
+        settings = IvSettings(up_v=1.5, down_v=1.2, step_v=0.1, width_s=1e-3)
+        points = iv_curve(rig.bench, "a", settings)
+        ups = [p for p in points if p.voltage_v > 0]
+        downs = [p for p in points if p.voltage_v < 0]
+        assert len(ups) < 29
+        assert ups[-1].after_ohm > 6500.0
+        assert len(downs) == 23
+
     def test_a_map_that_would_leave_the_window_brings_the_device_back_and_goes_on(self, tmp_path):
         rig = BenchRig(tmp_path, limits=limits(window_min_ohm=4500.0))
         found = pulse_map(rig.bench, "a", amplitudes_v=(-1.5, -1.4, -1.3), widths_s=(1e-4,))

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from app.bench.forms import Values
 from app.bench.response_figure import draw_responses
@@ -131,6 +131,7 @@ def _iv(figure: Figure, drawn: Drawn, name: str) -> str:
     linear.set_ylabel("current, uA")
     logarithmic.set_ylabel("absolute current, uA")
     logarithmic.set_yscale("log", nonpositive="mask")
+    _plain_decades(logarithmic)
     figure.colorbar(shown, ax=logarithmic, label="step, in order")
     if limited.any():
         linear.legend(frameon=False, fontsize=7)
@@ -175,6 +176,7 @@ def _form(figure: Figure, drawn: Drawn, name: str) -> str:
     axes = _axes(figure, "pulse amplitude, V", "resistance after it, kOhm")
     volts = [p.amplitude_v for p in pulses]
     axes.semilogy(volts, _kilo([p.resistance_ohm for p in pulses]), "-o", ms=3, lw=0.8)
+    _plain_decades(axes)
     return f"{name}: forming"
 
 
@@ -230,6 +232,15 @@ def _axes(figure: Figure, x_label: str, y_label: str) -> Axes:
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     return axes
+
+
+def _plain_decades(axes: Axes) -> None:
+    """Write numbers, not powers of ten, at a logarithmic axis; less than a decade is the rule."""
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+    low, high = axes.get_ylim()
+    is_short = low > 0 and high < 10 * low
+    minor = FuncFormatter(lambda y, _: f"{y:g}") if is_short else NullFormatter()
+    axes.yaxis.set_minor_formatter(minor)
 
 
 def _lines_by_device(axes: Axes, points: Sequence[Point]) -> None:

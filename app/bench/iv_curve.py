@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from app.bench.bench import Bench
 from app.bench.delivery import Staircase
-from app.bench.errors import BenchError
+from app.bench.errors import BenchError, RefusedError
+from app.safety.requests import RefusalReason
 from drivers.smu.protocol import MeasuresOnDemand
 
 MAX_STEPS = 2000
@@ -62,7 +63,8 @@ def iv_curve(bench: Bench, name: str, settings: IvSettings) -> list[IvPoint]:
     BenchError
         The instrument measures no current in a pulse, or the settings make no curve.
     RefusedError
-        The Gate says no.
+        The Gate says no, for another reason than that the curve has carried the device to an edge
+        of its window: then that polarity ends there and the next begins.
     """
     if settings.is_staircase:
         return _staircase(bench, name, settings)
@@ -72,7 +74,7 @@ def iv_curve(bench: Bench, name: str, settings: IvSettings) -> list[IvPoint]:
             "use a bench unit"
         )
     legs = _legs(settings)
-    total = settings.n_cycles * sum(2 * len(leg) - 1 for leg in legs)
+    total = n_planned(settings)
     points: list[IvPoint] = []
     for cycle in range(settings.n_cycles):
         for leg in legs:
@@ -84,7 +86,7 @@ def iv_curve(bench: Bench, name: str, settings: IvSettings) -> list[IvPoint]:
 def _staircase(bench: Bench, name: str, settings: IvSettings) -> list[IvPoint]:
     if bench.can.min_step_s is None:
         raise BenchError(
-            f"{bench.smu.name}: a {bench.can.model} returns to 0 V after every level, so no "
+            f"{bench.smu.name} ({bench.can.model}) returns to 0 V after every level, so no "
             "staircase; trace a pulsed curve"
         )
     legs = _legs(settings)
@@ -94,7 +96,12 @@ def _staircase(bench: Bench, name: str, settings: IvSettings) -> list[IvPoint]:
             done, total = cycle * len(legs) + i, settings.n_cycles * len(legs)
             bench.progress(done, total, f"staircase of {name} to {leg[-1]:+.3g} V")
             way = Staircase(len(leg), settings.halts_at_compliance)
-            outcome = bench.trace(name, leg[-1], settings.width_s, way)
+            try:
+                outcome = bench.trace(name, leg[-1], settings.width_s, way)
+            except RefusedError as exc:
+                if _is_at_its_window(exc):
+                    continue
+                raise
             if not outcome.steps:
                 raise BenchError(f"{name}: staircase to {leg[-1]:+g} V: {outcome.detail}")
             last = len(outcome.steps) - 1
@@ -121,7 +128,7 @@ def _trace(
     outward: list[float],
     progress: tuple[int, int],
 ) -> list[IvPoint]:
-    """Go out and back; a step at the compliance is the turning point."""
+    """Go out and back; a step at the compliance is the turning point, the window's edge the end."""
     points: list[IvPoint] = []
     way = list(outward)
     back_from = len(outward) - 1
@@ -129,7 +136,12 @@ def _trace(
     while i < len(way):
         done, total = progress
         bench.progress(min(done + i, total), total, f"curve of {name}: {way[i]:+.3g} V")
-        points.append(_step(bench, name, settings, cycle, way[i]))
+        try:
+            points.append(_step(bench, name, settings, cycle, way[i]))
+        except RefusedError as exc:
+            if _is_at_its_window(exc):
+                break  # the other polarity brings it back
+            raise
         is_turning = points[-1].is_limited and settings.halts_at_compliance
         if i <= back_from and (is_turning or i == back_from):
             way = [*way[: i + 1], *reversed(way[:i])]
@@ -139,6 +151,11 @@ def _trace(
     return points
 
 
+def _is_at_its_window(exc: RefusedError) -> bool:
+    """Say whether the device has been carried to an edge of its window by the curve itself."""
+    return exc.refusal.reason is RefusalReason.WINDOW
+
+
 def _step(bench: Bench, name: str, settings: IvSettings, cycle: int, level_v: float) -> IvPoint:
     write = bench.apply(name, level_v, settings.width_s, tag="CT", is_measured=True)
     outcome = write.outcome
@@ -146,6 +163,11 @@ def _step(bench: Bench, name: str, settings: IvSettings, cycle: int, level_v: fl
         raise BenchError(f"{name}: step of {level_v:+g} V was not confirmed: {write.detail}")
     is_limited = bool(outcome.is_limited)
     return IvPoint(cycle, outcome.pulse_v, outcome.pulse_a, is_limited, write.after_ohm)
+
+
+def n_planned(settings: IvSettings) -> int:
+    """Return how many steps there are if nothing ends one polarity early."""
+    return settings.n_cycles * sum(2 * len(leg) - 1 for leg in _legs(settings))
 
 
 def _legs(settings: IvSettings) -> list[list[float]]:

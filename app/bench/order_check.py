@@ -32,7 +32,7 @@ def check_order(
     """Return what Gate and instrument would say to a procedure on one device."""
     refusals = []
     if values.get("shape") == "staircase" and can.min_step_s is None:
-        refusals.append(f"a {can.model} returns to 0 V after every level, so no staircase")
+        refusals.append(f"{can.model} returns to 0 V after every level, so no staircase")
     for pulse in _extremes(procedure, values, limits):
         refusal = refuse_shape(device, pulse, limits)
         if refusal is not None:

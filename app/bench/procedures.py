@@ -12,7 +12,7 @@ from app.bench.endurance import endurance
 from app.bench.errors import AbortedError, BenchError
 from app.bench.forming import FormingSettings, forming
 from app.bench.forms import BY_NAME, Values
-from app.bench.iv_curve import IvSettings, Span, iv_curve
+from app.bench.iv_curve import IvSettings, Span, iv_curve, n_planned
 from app.bench.programming import Programmed, ProgramSettings, Reason, program
 from app.bench.pulse_response import pulse_map
 from app.bench.reading import read_array, read_devices, retention
@@ -136,7 +136,11 @@ def _iv(place: Place, task: Task, names: Sequence[str]) -> Result:
     )
     points = iv_curve(place.bench, name, settings)
     n_limited = sum(p.is_limited for p in points)
-    line = f"{name}: {len(points)} steps, {n_limited} at the compliance"
+    planned = n_planned(settings)
+    early = "" if len(points) == planned else f" of {planned}"
+    line = f"{name}: {len(points)}{early} steps, {n_limited} at the compliance"
+    if early and not n_limited:
+        line += "; its window ended a polarity early"
     return Result([line], {"curve": [asdict(p) for p in points]})
 
 
