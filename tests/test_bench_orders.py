@@ -83,6 +83,16 @@ def test_what_is_allowed_is_counted(procedure, given, n_pulses) -> None:
     assert found.shortest_s == pytest.approx(n_pulses / 10)
 
 
+def test_a_staircase_is_refused_where_the_unit_makes_none_and_where_it_lasts_too_long() -> None:
+    values = BY_NAME["iv"].taken({"shape": "staircase", "width": 1e-3})
+    (refusal,) = check_order("iv", values, "a", limits(max_width_s=0.1), CAPABILITIES).refusals
+    assert "returns to 0 V after every level" in refusal
+    (refusal,) = check_order("iv", values, "a", LIMITS, Keithley2600.can).refusals
+    assert "pulse of 19 ms, allowed 100 ns to 10 ms" in refusal
+    found = check_order("iv", values, "a", limits(max_width_s=0.1), Keithley2600.can)
+    assert (found.refusals, found.n_pulses) == ((), 2)  # one to the Gate for each polarity
+
+
 def test_a_curve_shows_where_the_compliance_was() -> None:
     values = BY_NAME["iv"].taken({})
     picture = picture_of("iv", [pulse("CT", v) for v in (0.5, 1.0, 1.5)], values)

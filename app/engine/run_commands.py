@@ -48,6 +48,8 @@ class RunCommands:
         running = self._engine.protocol
         if running is not None and running.status.state is ProtocolState.RUNNING:
             raise CommandRefusedError("the protocol runs already")
+        if parts.procedures is not None and parts.procedures.status():
+            raise CommandRefusedError("a procedure of the bench runs; abort it or wait for its end")
         if not parts.gate.is_armed:
             raise CommandRefusedError(f"site {parts.site.site} is not armed; arm it first")
         chip = next(c for c in parts.site.chips if protocol.neuron in c.neurons)

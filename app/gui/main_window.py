@@ -33,6 +33,7 @@ Stop = Callable[[], object]
 
 PANEL_KEYS = (
     "Traces", "Synapses", "Safety", "Recording", "Instruments", "Log", "Links to other sites",
+    "Bench",
 )  # fmt: skip
 
 
