@@ -10,6 +10,7 @@ from drivers.errors import (
     InstrumentRefusedError,
     SafetyLimitError,
 )
+from drivers.permit import PulseDevice
 from drivers.safe_state import SafeState
 from drivers.smu.bench.route import SwitchedArray
 from drivers.smu.protocol import DeviceAddress
@@ -232,6 +233,18 @@ def test_a_trip_while_it_is_switched_stops_the_pulse():
     with pytest.raises(SafetyLimitError, match="the Gate tripped"):
         rig.driver.pulse(rig.permit(OTHER, is_tripped=lambda: next(answers)))
     assert rig.crossbar.n_pulses == 0
+
+
+def test_a_staircase_goes_to_the_device_that_was_asked_for():
+    rig = SwitchedRig()
+    rig.driver.open()
+    rig.driver.read(FIRST)
+    action = PulseDevice(OTHER.wordline, OTHER.bitline, 1.0, 9.5e-3)
+    outcome = rig.driver.staircase(rig.permit(OTHER, action=action), 10, halts=True)
+    assert outcome.device == outcome.after.device == OTHER
+    assert outcome.steps[9].voltage_v == pytest.approx(1.0)
+    assert {(p.wordline, p.bitline) for p in rig.crossbar.pulses} == {(3, 2)}
+    assert rig.terminals.n_hot == 0
 
 
 def test_devices_and_channels_that_there_are_not():
