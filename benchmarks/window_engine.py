@@ -26,6 +26,7 @@ from app.core.acquisition import Acquisition
 from app.core.batch_maker import ElectrodeUse
 from app.core.clock import monotonic_ns
 from app.core.detector import Detector, DetectorSettings, warm_up
+from app.core.real_time import leave_real_time, take_real_time
 from app.core.spikes import SpikeBatch
 from app.engine.showing import Showing
 from app.run_engine import SWITCH_INTERVAL_S
@@ -107,25 +108,29 @@ def engine_parts(
 def measure(n_rounds: int) -> tuple[dict[bool, list[int]], ConsoleServer, int]:
     """Return the times in ns with (True) and without the window, the server, columns drawn."""
     n_blocks = round((SETTLE_S + LIMIT_S + (n_rounds + 1) * 2 * (PHASE_S + PAUSE_S)) * RATE_HZ)
-    amplifier = PacedAmplifier(N_CHANNELS, n_blocks // BLOCK_ROWS)
+    amplifier = PacedAmplifier(N_CHANNELS, n_blocks // BLOCK_ROWS, is_sleeping=True)
     loop = _Loop(amplifier)
     times: dict[bool, list[int]] = {True: [], False: []}
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         path = Path(folder) / "console"
         acquisition, server = engine_parts(amplifier, loop, path)
-        for worker in (server, acquisition):
-            worker.start()
-            stack.callback(worker.join, 5.0)
-            stack.callback(worker.request_stop)
         command = [sys.executable, str(Path(__file__).with_name("window.py")), "--attach", path]
         window = stack.enter_context(Popen(command, stdin=PIPE, stdout=PIPE, text=True))
         stack.callback(window.kill)
         if window.stdin is None or window.stdout is None:
             raise RuntimeError("the window's process has no pipes")
         _await_line(window, "ready")
-        sys.setswitchinterval(SWITCH_INTERVAL_S)  # as an engine does
+        sys.setswitchinterval(SWITCH_INTERVAL_S)  # this and what follows as an engine does
         gc.collect()
         gc.freeze()
+        refused = take_real_time()
+        if refused is not None:
+            print(f"ordinary scheduling only: {refused}", file=sys.stderr)
+        stack.callback(leave_real_time)
+        for worker in (server, acquisition):
+            worker.start()
+            stack.callback(worker.join, 5.0)
+            stack.callback(worker.request_stop)
         time.sleep(SETTLE_S)
         for number in range(n_rounds + 1):
             for is_attached in (True, False):
