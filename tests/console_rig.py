@@ -11,10 +11,15 @@ from chain_rig import until
 
 from app.console.attachment import Arrival, Attachment, LocalEngine
 from app.console.control import Caller
-from app.console.feed import FeedFormat
+from app.console.feed import FEED_SPIKE, EnvelopeBatch, FeedFormat
+from app.console.feed_wire import decode_item
+from app.console.frame_buffer import FrameBuffer
 from app.console.live_feed import LiveFeed
 from app.console.messages import CommandRefusedError, Reply
 from app.console.server import ConsoleServer, NetworkAccess
+from app.console.subscription import BUFFER_BYTES, Subscription
+from app.core.frames import FrameDecoder, FrameType
+from app.core.signal_view import EnvelopeRing
 
 
 def feed_format(n_channels: int = 4) -> FeedFormat:
@@ -98,3 +103,43 @@ def reply(attachment: Attachment, name: str, **arguments: Any) -> Reply:
         attachment, lambda got: any(isinstance(a, Reply) and a.id == number for a in got), name
     )
     return next(a for a in arrivals if isinstance(a, Reply) and a.id == number)
+
+
+def fill(ring: EnvelopeRing, first: int, n: int, sample: int, value_uv: float = 0.0) -> None:
+    """Write `n` columns from ring column `first` on, the first one beginning at `sample`."""
+    for k in range(n):
+        row = (first + k) % len(ring.extents)
+        ring.extents[row] = sample + k * ring.n_samples_per_column, ring.n_samples_per_column
+        ring.values[row] = np.rint(np.array([-1, 1, -2, 2])[:, None] * value_uv / 0.195)
+    ring.publish(first + n)
+
+
+def feed_with_ring(n_channels: int = 4) -> tuple[LiveFeed, EnvelopeRing]:
+    feed, ring = LiveFeed(feed_format(n_channels)), EnvelopeRing(n_channels, 20, 4096, 0.195)
+    feed.set_envelopes(ring)
+    feed.time_of = lambda sample: 1000 + sample * 50_000
+    return feed, ring
+
+
+def spikes(first: int, n: int) -> np.ndarray:
+    records = np.zeros(n, FEED_SPIKE)
+    records["sample_index"] = np.arange(first, first + n)
+    return records
+
+
+def last_sample(arrivals: list[object]) -> int:
+    return max((a.end_sample for a in arrivals if isinstance(a, EnvelopeBatch)), default=0)
+
+
+def items(subscription: Subscription) -> list[object]:
+    buffer, decoder, frames = FrameBuffer(BUFFER_BYTES), FrameDecoder(), []
+    while True:
+        buffer.clear()
+        subscription.fill(buffer)
+        if not buffer.filled:
+            return [decode_item(f.body) for f in frames if f.type is FrameType.FEED]
+        frames += decoder.feed(bytes(buffer.filled))
+
+
+def envelopes(subscription: Subscription) -> list[EnvelopeBatch]:
+    return [item for item in items(subscription) if isinstance(item, EnvelopeBatch)]

@@ -22,6 +22,18 @@ def _of_pixel(columns, pixel, n_window, n_pixels, channel):
     return (min(low for low, _ in samples), max(high for _, high in samples)), flags
 
 
+def _background(flags, palette: Palette):
+    for flag, colour in (
+        (ColumnFlag.GAP, palette.gap),
+        (ColumnFlag.MISSED, palette.missed),
+        (ColumnFlag.STIMULUS, palette.stimulus),
+        (ColumnFlag.ARTEFACT, palette.artefact),
+    ):
+        if flags & flag:
+            return colour
+    return palette.background
+
+
 def _cell(columns, end, n_window, n_pixels, width, height, counts, channel, palette: Palette):
     end_pixel = math.ceil(end * n_pixels / n_window)
     cell = np.full((height, width), palette.background, np.uint32)
@@ -29,14 +41,7 @@ def _cell(columns, end, n_window, n_pixels, width, height, counts, channel, pale
         x = pixel - (end_pixel - width)
         span, flags = _of_pixel(columns, pixel, n_window, n_pixels, channel)
         before, _ = _of_pixel(columns, pixel - 1, n_window, n_pixels, channel)
-        for flag, colour in (
-            (ColumnFlag.ARTEFACT, palette.artefact),
-            (ColumnFlag.STIMULUS, palette.stimulus),
-            (ColumnFlag.MISSED, palette.missed),
-            (ColumnFlag.GAP, palette.gap),
-        ):
-            if flags & flag:
-                cell[:, x] = colour
+        cell[:, x] = _background(flags, palette)
         is_spike = bool(flags & ColumnFlag.SPIKE)
         if is_spike:
             cell[: max(1, height // 8), x] = palette.spike
@@ -48,8 +53,12 @@ def _cell(columns, end, n_window, n_pixels, width, height, counts, channel, pale
         per_count = (height - 1) / 2 / counts
         top = math.floor((height - 1) / 2 - high * per_count + 0.5)
         bottom = math.floor((height - 1) / 2 - low * per_count + 0.5)
+        is_withheld = bool(flags & (ColumnFlag.STIMULUS | ColumnFlag.ARTEFACT))
+        colour = palette.withheld if is_withheld else palette.trace
         for y in range(max(0, top), min(height - 1, bottom) + 1):
-            cell[y, x] = palette.spike if is_spike else palette.trace
+            cell[y, x] = palette.spike if is_spike else colour
+        if is_withheld:
+            continue
         if top < 0:
             cell[0, x] = palette.clipped
         if bottom >= height:

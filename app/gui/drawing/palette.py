@@ -24,6 +24,8 @@ class Palette:
     """Background where this window was not sent what the engine has."""
     stimulus: int
     artefact: int
+    withheld: int
+    """A trace during stimuli and artefacts, where no spikes are looked for."""
     selected: int
     stimulated_spike: int
     delivered_psp: int
@@ -44,6 +46,7 @@ DARK = Palette(
     missed=0xFF3A3F47,
     stimulus=0xFF2A4D3A,
     artefact=0xFF3D3A22,
+    withheld=0xFF4E6F60,
     selected=0xFFFFFFFF,
     stimulated_spike=0xFF7BD88F,
     delivered_psp=0xFFC792EA,
@@ -62,6 +65,7 @@ LIGHT = Palette(
     missed=0xFFD5D8DC,
     stimulus=0xFFCBE8D3,
     artefact=0xFFF1E9C0,
+    withheld=0xFF93BDA3,
     selected=0xFF000000,
     stimulated_spike=0xFF1E8449,
     delivered_psp=0xFF7D3C98,

@@ -33,6 +33,7 @@ class TraceColours(NamedTuple):
     missed: np.uint32
     stimulus: np.uint32
     artefact: np.uint32
+    withheld: np.uint32
     spike: np.uint32
     clipped: np.uint32
 
@@ -129,9 +130,14 @@ def _draw_column(
             image[i, x] = colours.spike
     if top > bottom:
         return
-    colour = colours.spike if flags & FLAG_SPIKE else trace
+    is_withheld = flags & (FLAG_STIMULUS | FLAG_ARTEFACT) != 0
+    colour = colours.withheld if is_withheld else trace
+    if flags & FLAG_SPIKE:
+        colour = colours.spike
     for i in range(y + max(0, top), y + min(height - 1, bottom) + 1):
         image[i, x] = colour
+    if is_withheld:
+        return  # a stimulus leaves every scale: that is no news
     if top < 0:
         image[y, x] = colours.clipped
     if bottom >= height:
