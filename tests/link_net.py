@@ -184,7 +184,7 @@ class Net:
         """Put on the wire what the links have."""
         for index, site in enumerate(self.sites):
             while self.is_connected and site.link.outbound.has_next():
-                data = site.link.outbound.next_bytes(site.clock())
+                data = site.link.outbound.next_chunk(site.clock(), 1)
                 delay_ns = self.one_way_ns + self.rng.randint(0, 1 + self.one_way_ns // 4)
                 arrival = max(self._last_arrival[index], self.now_ns + delay_ns)
                 arrival = max(arrival, self.stalled_until_ns)

@@ -119,7 +119,7 @@ class Wire:
 
     def _write(self, sender: End, receiver: End, delay: Delay, now_ns: int) -> None:
         while self.is_up and not self.is_stalled and sender.link.outbound.has_next():
-            data = sender.link.outbound.next_bytes(now_ns + sender.clock_offset_ns)
+            data = sender.link.outbound.next_chunk(now_ns + sender.clock_offset_ns, 1)
             last = receiver.arriving[-1][0] if receiver.arriving else 0
             receiver.arriving.append((max(last, now_ns + delay()), data))
 

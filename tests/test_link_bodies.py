@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from app.bridge import bodies
 from app.bridge.bodies import Heartbeat, Hello, StreamInfo
 from app.core.frames import FrameError
-from app.core.spikes import PSP_RECORD, SPIKE_RECORD, Provenance
+from app.core.spikes import FEW_RECORDS, PSP_RECORD, SPIKE_RECORD, Provenance
 
 SPIKES_HEX = (
     "0100 0200 00000000 002f685900000000"  # stream 1, 2 records, complete until 1.5 s
@@ -260,3 +260,34 @@ def test_damaged_psps_are_psps_or_a_frame_error(at: int, put: bytes) -> None:
     except FrameError:
         return
     assert ((records["weight"] >= 0) & (records["weight"] <= 1)).all()
+
+
+def judged(decode, body: bytes) -> str:
+    try:
+        decode(body)
+    except FrameError as exc:
+        return str(exc)
+    return "sound"
+
+
+EDGES = (0, 1, -1, 2**62, 2**62 + 1, -(2**62), -(2**62) - 1, 2**63 - 1, -(2**63))
+
+
+@given(
+    st.sampled_from(EDGES),
+    st.floats(width=32),
+    st.integers(0, 255),
+    st.integers(0, 255),
+)
+def test_few_records_are_judged_as_many_are(
+    time_ns: int, number: float, kind: int, flags: int
+) -> None:
+    def spikes(n: int) -> bytes:
+        return spike_body(n, time_ns=time_ns, amplitude_uv=number, kind=kind, flags=flags)
+
+    def psps(n: int) -> bytes:
+        return psp_body(n, pre_time_ns=time_ns, weight=number, kind=kind, flags=flags)
+
+    for make, decode in ((spikes, bodies.decode_spikes), (psps, bodies.decode_psps)):
+        many = judged(decode, make(FEW_RECORDS + 1))
+        assert [judged(decode, make(n)) for n in (1, FEW_RECORDS)] == [many, many]

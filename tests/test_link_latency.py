@@ -80,10 +80,10 @@ def test_a_link_keeps_its_newest_figures_and_tells_events_from_frames() -> None:
     assert a.latency is not None
     assert abs(a.latency.there.p50_ns - 5 * MS) <= a.latency.uncertainty_ns
     assert abs(a.latency.back.p50_ns - 40 * MS) <= a.latency.uncertainty_ns
-    assert (a.outbound.last_event_ns, b.last_event_received_ns) == (0, 0)
+    assert (a.outbound.ring.last_event_ns, b.last_event_received_ns) == (0, 0)
     a.outbound.queue_spikes(batch([(3 * S, 1)], 3 * S), 3 * S)
     run(wire, 3 * S, 4 * S, lambda now: a.outbound.queue_spikes(batch([], now), now))
-    assert a.outbound.last_event_ns == 3 * S, "empty frames are no events"
+    assert a.outbound.ring.last_event_ns == 3 * S, "empty frames are no events"
     came_ns = b.last_event_received_ns - 9 * S
     assert 3 * S + 4 * MS <= came_ns <= 3 * S + 7 * MS
     assert b.last_frame_ns - 9 * S > 4 * S - 100 * MS

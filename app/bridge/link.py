@@ -176,16 +176,16 @@ class Link:
     def counts(self) -> LinkCounts:
         """Get what was counted so far."""
         return LinkCounts(
-            n_events_sent=self.outbound.n_events,
+            n_events_sent=self.outbound.ring.n_events,
             n_events_received=self._inbound.n_events,
-            n_frames_sent=self.outbound.last_seq,
+            n_frames_sent=self.outbound.ring.last_seq,
             n_frames_received=self._n_frames_received,
-            n_resent=self.outbound.n_resent,
+            n_resent=self.outbound.ring.n_resent,
             n_resent_received=self._inbound.n_resent,
             n_duplicates=self._inbound.n_duplicates,
             n_frames_lost=self._inbound.n_frames_lost,
-            n_events_lost=self.outbound.n_events_fallen,
-            n_unacknowledged=self.outbound.n_unacknowledged,
+            n_events_lost=self.outbound.ring.n_events_fallen,
+            n_unacknowledged=self.outbound.ring.n_unacknowledged,
             n_reconnects=max(0, self._n_connections - 1),
         )
 

@@ -13,7 +13,8 @@ class Outbound:
 
     def __init__(self, freshness: Freshness, settings: LinkSettings) -> None:
         self._freshness = freshness
-        self._ring = ResendRing(settings.ring_age_ns, settings.ring_bytes, settings.late_after_ns)
+        self.ring = ResendRing(settings.ring_age_ns, settings.ring_bytes, settings.late_after_ns)
+        """The numbered frames that are not acknowledged, and what was counted of them."""
         self._control: list[bytes] = []
         self._acked = 0
         self.is_open = False
@@ -26,9 +27,9 @@ class Outbound:
         records, nonce = batch.records, self._freshness.peer_nonce
         if batch.made_ns < self._freshness.peer_nonce_received_ns:
             records = self._freshness.aged(records, batch.made_ns, now_ns)
-        for piece in (records,) if len(records) <= bodies.MAX_RECORDS else _pieces(records):
+        for piece in _pieces(records):
             body = bodies.encode_spikes(batch.stream, piece, batch.complete_until_ns)
-            self._ring.add(FrameType.SPIKES, body, nonce, len(piece), now_ns)
+            self.ring.add(FrameType.SPIKES, body, nonce, len(piece), now_ns)
 
     def queue_psps(self, records: PspRecords, made_ns: int, now_ns: int) -> None:
         """Put PSPs in, as numbered frames of at most 1024.
@@ -38,7 +39,7 @@ class Outbound:
         nonce = self._freshness.peer_nonce
         for piece in _pieces(self._freshness.aged(records, made_ns, now_ns)):
             body = bodies.encode_psps(0, piece, now_ns)
-            self._ring.add(FrameType.PSPS, body, nonce, len(piece), now_ns)
+            self.ring.add(FrameType.PSPS, body, nonce, len(piece), now_ns)
 
     # --- from the link ------------------------------------------------------------------------
 
@@ -57,7 +58,7 @@ class Outbound:
 
     def rewind(self, seq: int) -> None:
         """Begin anew after `seq`, up to which the peer has everything on record."""
-        self._ring.rewind(seq)
+        self.ring.rewind(seq)
         self._acked = 0
 
     def acknowledge(self, seq: int) -> None:
@@ -69,7 +70,7 @@ class Outbound:
     def acknowledged(self, seq: int) -> None:
         """Forget what the peer has on record. Raises `FrameError` for a number never given."""
         try:
-            self._ring.acknowledge(seq)
+            self.ring.acknowledge(seq)
         except ValueError as exc:
             raise FrameError(str(exc)) from exc
 
@@ -77,13 +78,7 @@ class Outbound:
 
     def has_next(self) -> bool:
         """Say whether there is something to write now."""
-        return bool(self._control) or (self.is_open and self._ring.has_next())
-
-    def next_bytes(self, now_ns: int) -> bytes:
-        """Return the next frame to write; empty: none."""
-        if self._control:
-            return self._control.pop(0)
-        return self._ring.next_bytes(now_ns) if self.is_open else b""
+        return bool(self._control) or (self.is_open and self.ring.has_next())
 
     def next_chunk(self, now_ns: int, n_bytes: int) -> bytes:
         """Return whole frames to write, until there are `n_bytes` or no more; empty: none."""
@@ -92,39 +87,7 @@ class Outbound:
             chunk += self._control.pop(0)
         if not self.is_open:
             return chunk
-        return chunk + self._ring.next_chunk(now_ns, n_bytes - len(chunk))
-
-    # --- what is known ------------------------------------------------------------------------
-
-    @property
-    def n_events(self) -> int:
-        """Get how many events were put in."""
-        return self._ring.n_events
-
-    @property
-    def last_event_ns(self) -> int:
-        """Get when the newest event was put in; 0: none was."""
-        return self._ring.last_event_ns
-
-    @property
-    def last_seq(self) -> int:
-        """Get the newest number given."""
-        return self._ring.last_seq
-
-    @property
-    def n_resent(self) -> int:
-        """Get how many frames were marked as sent again or late."""
-        return self._ring.n_resent
-
-    @property
-    def n_events_fallen(self) -> int:
-        """Get how many events fell off before the peer acknowledged them."""
-        return self._ring.n_events_fallen
-
-    @property
-    def n_unacknowledged(self) -> int:
-        """Get how many frames wait for the peer's ACK."""
-        return self._ring.n_unacknowledged
+        return chunk + self.ring.next_chunk(now_ns, n_bytes - len(chunk))
 
 
 def _pieces(records: SpikeRecords) -> list[SpikeRecords]:

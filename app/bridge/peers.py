@@ -49,7 +49,7 @@ def status_of(link: Link) -> LinkStatus:
         since_ns=link.state_since_ns,
         reason=link.reason,
         last_frame_ns=link.last_frame_ns,
-        last_event_sent_ns=link.outbound.last_event_ns,
+        last_event_sent_ns=link.outbound.ring.last_event_ns,
         last_event_received_ns=link.last_event_received_ns,
         latency=link.latency,
         rtt_ns=link.rtt_ns,
