@@ -119,8 +119,8 @@ class Window:
         try:
             told: dict[str, Any] = json.loads(self._report.read_text(encoding="utf-8"))
         except (FileNotFoundError, json.JSONDecodeError):
-            return {"n": 0, "places": {}, "state": "", "log": [], "texts": [], "is_fresh": False,
-                    "status": {}, "said": ""}  # fmt: skip
+            nothing = {"n": 0, "places": {}, "state": "", "is_fresh": False, "status": {}}
+            return {**nothing, "log": [], "texts": [], "on_top": [], "said": ""}
         return told
 
     def place(self, name: str) -> list[int]:
@@ -154,7 +154,11 @@ class Window:
         self._n_seen = self.told["n"]
 
     def panel(self, title: str) -> None:
-        self.click(f"tab: {title}")
+        """Bring a panel to the front."""
+        while title not in self.told["on_top"]:
+            self.click(f"tab: {title}")
+            with contextlib.suppress(AssertionError):  # a slow window may have moved its tabs
+                self.until(lambda told: title in told["on_top"], title, 5.0)
 
     def write(self, field: str, text: str) -> None:
         """Click into a field and type."""

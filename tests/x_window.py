@@ -50,8 +50,10 @@ class TellingWindow(MainWindow):
         self._places_of_signals(places)
         model = self.view.log.model
         self._n_told += 1
+        bars = [bar for bar in self.findChildren(QTabBar) if bar.isVisible()]
         told = {
             "n": self._n_told,
+            "on_top": [bar.tabText(bar.currentIndex()) for bar in bars],
             "places": places,
             "state": self.top_bar.state.text(),
             "is_fresh": self.link.is_fresh,

@@ -17,7 +17,7 @@ from app.gui.resistance_plot import ResistancePlot
 from app.gui.theme import Theme
 from app.gui.unfreeze_form import UnfreezeForm
 
-FRAMES_PER_PLOT = 6
+PLOT_EVERY_NS = 200_000_000
 MIN_LINES = 8
 
 
@@ -53,8 +53,7 @@ class SynapsesPanel(Panel):
         self._described: dict[DeviceKey, dict[str, Any]] = {}
         self._experiment: dict[str, Any] | None = None
         self._key: DeviceKey | None = None
-        self._drawn: tuple[object, int] = (None, -1)
-        self._n_frames = 0
+        self._plotted_ns = 0
         self._arrange()
         self.picture.synapse_selected.connect(self._choose_synapse)
         self.map.selected.connect(self.choose_device)
@@ -99,7 +98,7 @@ class SynapsesPanel(Panel):
         """Take other colours."""
         for view in (self.picture, self.map, self.plot, self.unfreeze.button):
             view.set_theme(theme)
-        self._drawn = (None, -1)
+        self._plotted_ns = 0
 
     def show_description(self, description: dict[str, Any]) -> None:
         """Take network and devices."""
@@ -163,11 +162,11 @@ class SynapsesPanel(Panel):
         """Let neurons glow; draw the plot a few times a second."""
         if not self.isVisible():
             return
-        self._n_frames += 1
         now_ns = self.link.site_now_ns
         self.picture.set_now(now_ns)
-        if self._n_frames % FRAMES_PER_PLOT or self._key is None or now_ns is None:
+        if self._key is None or now_ns is None or 0 < now_ns - self._plotted_ns < PLOT_EVERY_NS:
             return
+        self._plotted_ns = now_ns
         holes = [hole for synapse in self._synapses_of(self._key)
                  for hole in self.history.holes.get(synapse, ())]  # fmt: skip
         self.plot.show_device(self.history.devices[self._key], holes, now_ns)
