@@ -29,6 +29,7 @@ class LatencyPlot(QWidget):
         self.plot.getAxis("bottom").setTicks([ticks])
         self.plot.setXRange(-1, 4, padding=0)
         self.text = QLabel("nothing yet")
+        self.text.setWordWrap(True)
         self.text.setToolTip("Deliveries of this session: median and 99th percentile of the above")
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
