@@ -1,6 +1,6 @@
 """Which spikes are found, of those that are known to be there, beside SpikeInterface.
 
-    python -m benchmarks.accuracy [--quick] [--json] [--filters | --mearec-templates FILE.h5]
+    python -m benchmarks.accuracy [--quick] [--json] [--filters] [--mearec-templates FILE.h5]
 
 Two comparisons per recording. "Same filter and threshold": SpikeInterface's locally_exclusive on
 the signal through the same causal filter, against our detector with the same microvolts per
@@ -12,7 +12,7 @@ only; each true spike counts one detection within 1 ms and 60 um, so a second on
 The recordings are SpikeInterface's and, where it is installed, MEArec's.
 
 `--filters` prints instead how our detector does with other filters, on the same recordings and on
-ones with a field potential and mains hum.
+ones with a field potential and mains hum added.
 """
 
 import statistics
@@ -168,20 +168,29 @@ def compare_all(truths: Iterable[tuple[str, int, Truth]], *, as_json: bool) -> i
     return publish(rows, goals, as_json=as_json, title=__doc__.splitlines()[0])
 
 
-def compare_filters(seeds: range, seconds: float, *, as_json: bool) -> int:
+def filter_truths(
+    seeds: range, seconds: float, templates: Path | None
+) -> Iterator[tuple[str, list[Truth]]]:
+    """Yield the recordings of each kind of data."""
+    pairs = [(sizes, seed) for sizes in ARRAYS.items() for seed in seeds]
+    for name, has_hum in (("white noise", False), ("field potential and hum", True)):
+        yield name, [make(*sizes, seed, seconds, has_hum=has_hum) for sizes, seed in pairs]
+    if templates is not None:
+        units = N_UNITS_OF_FILE
+        yield "MEArec", [make_mearec(0, units, seed, seconds, templates) for seed in seeds]
+    elif find_spec("MEArec") is not None:
+        yield "MEArec", [make_mearec(*sizes, seed, seconds, None) for sizes, seed in pairs]
+
+
+def compare_filters(kinds: Iterable[tuple[str, list[Truth]]], *, as_json: bool) -> int:
     rows: list[Row] = []
-    for has_hum in (False, True):
-        truths = [
-            make(n_channels, n_units, seed, seconds, has_hum=has_hum)
-            for n_channels, n_units in ARRAYS.items()
-            for seed in seeds
-        ]
+    for data, truths in kinds:
         for name, (n_poles, band_hz) in FILTERS.items():
             settings = DetectorSettings(n_poles_per_edge=n_poles, band_hz=band_hz)
             scores = [ours(truth, settings) for truth in truths]
             rows.append(
                 {
-                    "data": "field potential and hum" if has_hum else "white noise",
+                    "data": data,
                     "filter": name,
                     "sensitivity": statistics.mean(s.sensitivity for s in scores),
                     "precision": statistics.mean(s.precision for s in scores),
@@ -202,9 +211,10 @@ def main() -> int:
     warnings.filterwarnings("ignore")
     warm_up()
     seeds, seconds = (range(1), 8.0) if arguments.quick else (range(3), 30.0)
-    if arguments.filters:
-        return compare_filters(seeds, seconds, as_json=arguments.json)
     templates, is_quick = arguments.mearec_templates, arguments.quick
+    if arguments.filters:
+        kinds = filter_truths(seeds, seconds, templates)
+        return compare_filters(kinds, as_json=arguments.json)
     truths = all_truths(seeds, seconds, templates, is_quick=is_quick)
     return compare_all(truths, as_json=arguments.json)
 
