@@ -57,13 +57,13 @@ class Held:
 
     def __init__(self) -> None:
         self.lets_go = True
-        self.restarts: list[bool] = []
+        self.n_let_go = 0
 
     def hold(self, timeout_s: float) -> bool:
         return self.lets_go
 
-    def let_go(self, *, restarts: bool) -> None:
-        self.restarts.append(restarts)
+    def let_go(self) -> None:
+        self.n_let_go += 1
 
 
 class Desk:
@@ -107,7 +107,7 @@ def test_an_uploaded_waveform_is_held_and_the_others_stay() -> None:
     assert prepared[0] == WEAK
     assert prepared[1:] == tuple(stimulator().patterns.values())[1:]
     assert desk.upkeep.status.held == prepared
-    assert (desk.amplifier.n_stops, desk.acquisition.restarts) == (1, [True])
+    assert (desk.amplifier.n_stops, desk.acquisition.n_let_go) == (1, 1)
     assert desk.outcome == "delivered"
     assert desk.notes == ["ada: mea: pattern 1 uploaded and read back (test)"]
     assert desk.may_arm()
@@ -126,7 +126,7 @@ def test_what_the_gate_refuses_is_not_uploaded() -> None:
     assert desk.do(UploadPattern(STRONG)) == "refused"
     assert "max_current_a" in desk.upkeep.status.sentence
     assert desk.amplifier.prepared == []
-    assert desk.acquisition.restarts == [True]
+    assert desk.acquisition.n_let_go == 1
 
 
 def test_what_the_amplifier_refuses_leaves_what_it_held() -> None:
@@ -166,7 +166,7 @@ def test_nothing_is_done_while_somebody_reads_from_it() -> None:
     assert desk.rig.rows == []
 
 
-def test_nobody_can_arm_meanwhile_and_a_stop_keeps_the_amplifier_stopped() -> None:
+def test_nobody_can_arm_meanwhile_and_a_stop_forbids_what_follows() -> None:
     desk = Desk()
     refusals: list[str] = []
 
@@ -178,8 +178,15 @@ def test_nobody_can_arm_meanwhile_and_a_stop_keeps_the_amplifier_stopped() -> No
     desk.amplifier.meanwhile = meanwhile
     assert desk.do(UploadPattern(WEAK)) == "done"
     assert "stopped for upkeep" in refusals[0]
-    assert desk.acquisition.restarts == [False]
+    assert desk.acquisition.n_let_go == 1
     assert desk.do(MeasureImpedance(1000.0)) == "refused", "not while tripped"
+
+
+def steps_go_on(acquisition: Acquisition) -> None:
+    """Wait until the thread has been through two more steps."""
+    for _ in range(2):
+        seen_ns = acquisition.last_step_ns
+        until(lambda seen_ns=seen_ns: acquisition.last_step_ns > seen_ns, "a further step")
 
 
 class Counting(SpikingAmplifier):
@@ -216,15 +223,21 @@ def test_an_acquisition_is_held_until_it_is_let_go() -> None:
         until(lambda: amplifier.n_reads > 1, "samples")
         assert acquisition.hold(10.0)
         n_reads = amplifier.n_reads
-        acquisition.request_restart()  # as after an acknowledged stop: it has to wait
-        until(lambda: acquisition.last_step_ns > monotonic_ns() - 10**9, "steps go on")
-        assert (amplifier.n_reads, amplifier.n_starts) == (n_reads, 1)
-        acquisition.let_go(restarts=False)
-        until(lambda: amplifier.n_starts == 2, "the restart that was asked for")
+        acquisition.let_go()
+        until(lambda: amplifier.n_starts == 2, "started again")
         until(lambda: amplifier.n_reads > n_reads, "samples again")
         assert acquisition.hold(10.0)
-        acquisition.let_go(restarts=True)
-        until(lambda: amplifier.n_starts == 3, "started again")
+        acquisition.suspend()  # an emergency stop meanwhile
+        acquisition.let_go()
+        steps_go_on(acquisition)
+        assert amplifier.n_starts == 2, "made safe, it stays stopped"
+        assert acquisition.hold(10.0)
+        n_reads = amplifier.n_reads
+        acquisition.request_restart()  # the stop was acknowledged: it has to wait
+        steps_go_on(acquisition)
+        assert (amplifier.n_reads, amplifier.n_starts) == (n_reads, 2)
+        acquisition.let_go()
+        until(lambda: amplifier.n_starts == 3, "the restart that was asked for")
     finally:
         acquisition.request_stop()
         assert acquisition.join(10.0)

@@ -83,6 +83,8 @@ class Acquisition(Worker):
         self._is_suspended = threading.Event()
         self._wants_restart = threading.Event()
         self._is_held = False
+        self._stays_stopped = False
+        """It was made safe, so that whoever holds it does not start it again."""
         self._is_idle = threading.Event()
         """This thread has seen that it is suspended, and is not with the amplifier."""
         self._last_data_ns = 0
@@ -128,11 +130,14 @@ class Acquisition(Worker):
         """Expect no samples until `request_restart`: the amplifier has been made safe."""
         with self._suspending:
             self._wants_restart.clear()
+            self._stays_stopped = True
             self._is_suspended.set()
 
     def request_restart(self) -> None:
         """Start the amplifier again after it was made safe; the samples between are a gap."""
-        self._wants_restart.set()
+        with self._suspending:
+            self._stays_stopped = False
+            self._wants_restart.set()
 
     def hold(self, timeout_s: float) -> bool:
         """Leave the amplifier to the caller until `let_go`; return whether this thread has.
@@ -144,11 +149,11 @@ class Acquisition(Worker):
             self._is_suspended.set()
         return self._is_idle.wait(timeout_s)
 
-    def let_go(self, *, restarts: bool) -> None:
-        """Take the amplifier back; start it if `restarts`, or if somebody asked meanwhile."""
+    def let_go(self) -> None:
+        """Take the amplifier back, and start it unless it was made safe meanwhile, or before."""
         with self._suspending:
             self._is_held = False
-            if restarts:
+            if not self._stays_stopped:
                 self._wants_restart.set()
 
     def prepare(self) -> None:

@@ -16,7 +16,6 @@ from app.core.worker import OnFailure, Worker
 from app.safety.audit import DeliveryOutcome
 from app.safety.gate import Gate
 from app.safety.requests import Refusal
-from app.safety.state import GateState
 from drivers.errors import InstrumentError, SafetyLimitError
 from drivers.mea.protocol import ImpedanceCheck, MeaAmplifier, MeasuresImpedance, Pattern
 from drivers.permit import MeasureImpedance, Permit, Upkeep, UploadPattern
@@ -114,7 +113,7 @@ class AmplifierUpkeep(Worker):
             self._show(state=state, sentence=sentence)
 
     def _with_amplifier_held(self, job: UpkeepJob) -> tuple[str, str]:
-        """Stop the amplifier, do the job, start it again unless somebody stopped the site."""
+        """Stop the amplifier, do the job, start it again unless it was made safe meanwhile."""
         self._block("the amplifier is stopped for upkeep")
         is_held = self._acquisition.hold(HOLD_LIMIT_S)
         try:
@@ -126,8 +125,7 @@ class AmplifierUpkeep(Worker):
             log.exception("%s: upkeep failed", self._amplifier.name)
             return "failed", str(exc)
         finally:
-            is_disarmed = self._gate.snapshot().state is GateState.DISARMED
-            self._acquisition.let_go(restarts=is_disarmed)
+            self._acquisition.let_go()
             self._block(None)
 
     def _do(self, job: UpkeepJob) -> tuple[str, str]:
