@@ -3,11 +3,10 @@
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from itertools import chain
 from pathlib import Path
 
 from app.recording.errors import RecordingError
-from app.recording.rows import Entry, PspRow, PspRows, Row, SpikeRow, SpikeRows
+from app.recording.rows import Entry, PspRow, PspRows, Row, SpikeRow, SpikeRows, in_rows
 from app.recording.schema import INSERTS, create_tables
 
 ROWS_PER_STATEMENT = 50
@@ -124,12 +123,12 @@ class EventStore:
     def _write(self, entries: Sequence[Entry]) -> None:
         if not self._connection.in_transaction:
             self._connection.execute("BEGIN IMMEDIATE")
-        for row_type, rows in _by_table(entries).items():
-            n_whole = len(rows) - len(rows) % ROWS_PER_STATEMENT
-            for first in range(0, n_whole, ROWS_PER_STATEMENT):
-                values = chain.from_iterable(rows[first : first + ROWS_PER_STATEMENT])
-                self._connection.execute(_MANY[row_type], tuple(values))
-            self._connection.executemany(INSERTS[row_type], rows[n_whole:])
+        for row_type, values in _by_table(entries).items():
+            n_values = ROWS_PER_STATEMENT * len(row_type._fields)
+            n_whole = len(values) - len(values) % n_values
+            for first in range(0, n_whole, n_values):
+                self._connection.execute(_MANY[row_type], values[first : first + n_values])
+            self._connection.executemany(INSERTS[row_type], in_rows(values[n_whole:], row_type))
 
     def _make_room_for(self, exc: Exception) -> None:
         self._roll_back()
@@ -175,14 +174,18 @@ def checkpoint(path: Path, open_database: Connect = connect) -> None:
         raise RecordingError(f"{path}: checkpoint failed: {exc}") from exc
 
 
-def _by_table(entries: Sequence[Entry]) -> dict[type[Row], list[tuple[object, ...]]]:
-    """Return what goes into each table, as plain tuples: sqlite3 binds those twice as fast."""
-    tables: dict[type[Row], list[tuple[object, ...]]] = {}
+def _by_table(entries: Sequence[Entry]) -> dict[type[Row], list[object]]:
+    """Return the values that go into each table, one row after the other in a plain list.
+
+    sqlite3 binds lists twice as fast as named tuples, and a list per table is made faster than one
+    tuple per row.
+    """
+    tables: dict[type[Row], list[object]] = {}
     for entry in entries:
         if isinstance(entry, SpikeRows):
             tables.setdefault(SpikeRow, []).extend(entry.values())
         elif isinstance(entry, PspRows):
             tables.setdefault(PspRow, []).extend(entry.values())
         else:
-            tables.setdefault(type(entry), []).append(tuple(entry))
+            tables.setdefault(type(entry), []).extend(entry)
     return tables

@@ -5,7 +5,6 @@ Python numbers: the tables are STRICT, so a NumPy scalar is refused rather than 
 """
 
 from dataclasses import dataclass
-from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -302,6 +301,12 @@ Row = (
 )
 
 
+def in_rows(values: list[object], row_type: type[Row]) -> list[list[object]]:
+    """Cut values that stand one row after the other into rows."""
+    n = len(row_type._fields)
+    return [values[i : i + n] for i in range(0, len(values), n)]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SpikeRows:
     """A batch of spikes as it stands: turned into rows by the log's thread, not by the giver's.
@@ -314,32 +319,38 @@ class SpikeRows:
     origin_seq: int
     records: SpikeRecords
 
-    def values(self) -> list[tuple[object, ...]]:
-        """Return the fields of one `SpikeRow` per record."""
-        site, stream, seq, records = self.site, self.stream, self.origin_seq, self.records
-        if len(records) > FEW_RECORDS:  # by columns: half the time for many, twice it for one
-            return list(
-                zip(
-                    records["time_ns"].tolist(),
-                    repeat(site),
-                    repeat(stream),
-                    records["neuron"].tolist(),
-                    records["kind"].tolist(),
-                    records["amplitude_uv"].tolist(),
-                    records["sample_index"].tolist(),
-                    records["age_bound_us"].tolist(),
-                    records["flags"].tolist(),
-                    repeat(seq),
-                )
-            )
-        return [
-            (t, site, stream, neuron, kind, uv, index, age, flags, seq)
-            for t, index, neuron, uv, age, kind, flags, _ in records.tolist()
-        ]
+    def values(self) -> list[object]:
+        """Return the fields of one `SpikeRow` per record, one row after the other in one list."""
+        records = self.records
+        n = len(records)
+        if n <= FEW_RECORDS:
+            head, tail = (self.site, self.stream), self.origin_seq
+            return [
+                value
+                for t, index, neuron, uv, age, kind, flags, _ in records.tolist()
+                for value in (t, *head, neuron, kind, uv, index, age, flags, tail)
+            ]
+        # By columns: for many a third of the time, for one three times as long.
+        columns = (
+            records["time_ns"].tolist(),
+            [self.site] * n,
+            [self.stream] * n,
+            records["neuron"].tolist(),
+            records["kind"].tolist(),
+            records["amplitude_uv"].tolist(),
+            records["sample_index"].tolist(),
+            records["age_bound_us"].tolist(),
+            records["flags"].tolist(),
+            [self.origin_seq] * n,
+        )
+        values: list[object] = [None] * (n * len(columns))
+        for place, column in enumerate(columns):
+            values[place :: len(columns)] = column
+        return values
 
     def rows(self) -> list[SpikeRow]:
         """Return one row per record."""
-        return [SpikeRow._make(values) for values in self.values()]
+        return [SpikeRow._make(values) for values in in_rows(self.values(), SpikeRow)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -352,21 +363,34 @@ class PspRows:
     seq: int
     records: PspRecords
 
-    def values(self) -> list[tuple[object, ...]]:
-        """Return the fields of one `PspRow` per record."""
+    def values(self) -> list[object]:
+        """Return the fields of one `PspRow` per record, one row after the other in one list."""
         # A cause is an unsigned 64-bit number, which SQLite has not.
         causes = self.records["cause"].astype(np.int64).tolist()
         head, tail = (self.direction, self.site), (self.time_ns, self.seq)
         return [
-            (*head, synapse, post, weight, ns, pre_site, cause, kind, age, *tail, flags)
+            value
             for cause, (ns, _, synapse, post, weight, age, pre_site, kind, flags, _) in zip(
                 causes, self.records.tolist(), strict=True
+            )
+            for value in (
+                *head,
+                synapse,
+                post,
+                weight,
+                ns,
+                pre_site,
+                cause,
+                kind,
+                age,
+                *tail,
+                flags,
             )
         ]
 
     def rows(self) -> list[PspRow]:
         """Return one row per record."""
-        return [PspRow._make(values) for values in self.values()]
+        return [PspRow._make(values) for values in in_rows(self.values(), PspRow)]
 
 
 Entry = Row | SpikeRows | PspRows
