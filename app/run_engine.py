@@ -45,8 +45,10 @@ from app.recording.history import DoseHistory
 from app.recording.raw_writer import RawWriter
 from app.recording.session_log import SessionLog
 from app.run_folder import RigLock, RunFolder
+from app.safety.actuator_worker import ActuatorWorker
 from app.safety.leases import link_lease
 from app.safety.make_safe import make_all_safe
+from app.synapse.device_worker import DeviceWorker
 from drivers.errors import InstrumentError
 from drivers.safe_state import SafeReport, SafeState
 
@@ -58,6 +60,8 @@ WAIT_FOR_DISK = (RawWriter, EventLog, SessionLog)
 DISK_STUCK_NS = 30_000_000_000
 """Those may stand still with a disk: samples and events wait in memory, and what is not audited is
 not delivered. A disk that hangs longer than any ring is a failure like another."""
+COMMIT_THEMSELVES = (ActuatorWorker, DeviceWorker)
+"""Those write the audit row of their request: a disk may hold them while the log is written."""
 
 
 SWITCH_INTERVAL_S = 0.5e-3
@@ -191,7 +195,7 @@ def _run(
     engine.watch = Watch(
         parts.gate,
         _lease_sources(parts, commands),
-        _health(engine),
+        _health(engine, parts.event_log),
         beat=heartbeat.alive,
         anchor=parts.ledger.utc,
         clock_ns=monotonic_ns,
@@ -271,19 +275,24 @@ def _link_is_fresh(parts: EngineParts, peer: str) -> IsAlive:
     return lambda now_ns: parts.links.is_fresh(peer, now_ns)
 
 
-def _health(engine: Engine) -> dict[str, IsAlive]:
+def _health(engine: Engine, event_log: EventLog) -> dict[str, IsAlive]:
     def all_move(now_ns: int) -> bool:
+        is_writing = event_log.is_writing
         return all(
-            worker.is_alive and now_ns - worker.last_step_ns < stuck_after_ns(worker)
+            worker.is_alive
+            and now_ns - worker.last_step_ns < stuck_after_ns(worker, is_log_writing=is_writing)
             for worker in engine.permanent_workers()
         )
 
     return {"workers": all_move}
 
 
-def stuck_after_ns(worker: Worker) -> int:
+def stuck_after_ns(worker: Worker, *, is_log_writing: bool) -> int:
     """Return how long ago a worker's last step may have ended."""
-    return DISK_STUCK_NS if isinstance(worker, WAIT_FOR_DISK) else STUCK_NS
+    may_wait = isinstance(worker, WAIT_FOR_DISK) or (
+        is_log_writing and isinstance(worker, COMMIT_THEMSELVES)
+    )
+    return DISK_STUCK_NS if may_wait else STUCK_NS
 
 
 def _facts(parts: EngineParts) -> dict[str, object]:

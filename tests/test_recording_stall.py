@@ -18,6 +18,7 @@ from app.core.worker import Worker
 from app.recording.reader import open_session
 from app.recording.session_log import SessionLog
 from app.run_engine import stuck_after_ns
+from app.safety.actuator_worker import ActuatorWorker
 
 STALL_SAMPLES = 2 * mea_site.RATE_HZ
 SLOW_ENGINE = (sys.executable, str(Path(__file__).parent / "slow_disk_engine.py"))
@@ -74,6 +75,17 @@ def test_a_disk_that_stalls_for_2_s_costs_no_sample_no_picture_and_no_event(
     assert "while the disk stood still" in notes
 
 
-@pytest.mark.parametrize(("kind", "limit_s"), [(Worker, 3), (SessionLog, 30)])
-def test_what_waits_for_the_disk_may_stand_still_longer(kind: type[Worker], limit_s: int) -> None:
-    assert stuck_after_ns(kind.__new__(kind)) == limit_s * 1_000_000_000
+@pytest.mark.parametrize(
+    ("kind", "is_log_writing", "limit_s"),
+    [
+        (Worker, True, 3),
+        (SessionLog, False, 30),
+        (ActuatorWorker, False, 3),
+        (ActuatorWorker, True, 30),
+    ],
+)
+def test_what_waits_for_the_disk_may_stand_still_longer(
+    kind: type[Worker], is_log_writing: bool, limit_s: int
+) -> None:
+    worker = kind.__new__(kind)
+    assert stuck_after_ns(worker, is_log_writing=is_log_writing) == limit_s * 1_000_000_000

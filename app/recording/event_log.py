@@ -141,6 +141,11 @@ class EventLog(Worker):
         """Say whether the log is open and has never failed."""
         return self._store is not None and self._failure is None and not self._is_closed
 
+    @property
+    def is_writing(self) -> bool:
+        """Say whether somebody is at the database now, perhaps waiting for the disk."""
+        return self._turn.locked()
+
     def status(self) -> EventLogStatus:
         """Return a snapshot."""
         return EventLogStatus(
