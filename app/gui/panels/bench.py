@@ -86,6 +86,7 @@ class BenchPanel(Panel):
             widget.setToolTip(tip)
         self._described: dict[str, Any] = {}
         self._is_armed = False
+        self._is_running = False
         self._key: DeviceKey | None = None
         self._asked: tuple[str, Values] = ("read", {})
         self._drawn = (-1, -1)
@@ -288,8 +289,6 @@ class BenchPanel(Panel):
         self._offer()
 
     # --- what is asked for --------------------------------------------------------------------
-
-    _is_running = False
 
     def _offer(self) -> None:
         form, order = self.form.form, self.form.order()
