@@ -12,6 +12,9 @@ from app.gui.device_history import DeviceKey
 
 MAX_POINTS = 20_000
 """Older ones are in the engine's files."""
+MAX_LINES = 12
+FITTED = frozenset({"map", "pulse", "endurance", "program"})
+"""Procedures whose pulses a switching model can be fitted to."""
 
 
 @dataclass(slots=True)
@@ -25,6 +28,11 @@ class RunSeen:
     """Points that this window was not sent: it looked late, or was not read from."""
     ended: ProcedureEnded | None = None
     fitted: ProcedureEnded | None = None
+
+    @property
+    def is_fittable(self) -> bool:
+        """Say whether a switching model can be fitted to it."""
+        return self.ended is not None and self.ended.procedure in FITTED
 
     def take(self, told: ProcedurePoints) -> None:
         """Take points; what lies between them and the last ones is missed."""
@@ -74,3 +82,17 @@ class BenchSeen:
             self.devices[(device["unit"], device["wordline"], device["bitline"])] = device
         after = int(page["after"]) + len(page["devices"])
         return after if page["devices"] and after < page["n_devices"] else None
+
+
+def end_words(run: RunSeen, ended: ProcedureEnded) -> list[str]:
+    """Return what a person is told at the end of a procedure, in lines."""
+    lines = list(ended.lines[-MAX_LINES:])
+    if len(ended.lines) > len(lines):
+        lines.insert(0, f"… {len(ended.lines) - len(lines)} lines more in the file")
+    if run.n_missed:
+        lines.append(f"{run.n_missed} points were not shown here; the files have them")
+    if ended.files:
+        lines.append(f"Kept in {ended.folder}: {', '.join(ended.files)}")
+    if run.fitted is not None:
+        lines += ["Fit:", *run.fitted.lines]
+    return lines

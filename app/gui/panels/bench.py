@@ -20,7 +20,7 @@ from app.gui.bench.device_words import shown, words_of
 from app.gui.bench.pictures import picture_of
 from app.gui.bench.procedure_form import ProcedureForm
 from app.gui.bench.procedure_plot import ProcedurePlot
-from app.gui.bench.seen import BenchSeen, RunSeen
+from app.gui.bench.seen import BenchSeen, RunSeen, end_words
 from app.gui.confirm_form import ConfirmForm
 from app.gui.device_history import DeviceKey
 from app.gui.device_map import DeviceMap
@@ -34,8 +34,6 @@ FRAMES_PER_LOOK = 900
 """Every 30 s the array is asked for again while it is looked at; after a procedure at once."""
 FRAMES_PER_AGE = 30
 MIDDLE_WIDTH = 360
-FITTED = frozenset({"map", "pulse", "endurance", "program"})
-"""Procedures whose pulses a switching model can be fitted to."""
 
 
 class BenchPanel(Panel):
@@ -274,16 +272,7 @@ class BenchPanel(Panel):
         ended = run.ended
         if ended is None:
             return
-        lines = list(ended.lines[-12:])
-        if len(ended.lines) > len(lines):
-            lines.insert(0, f"… {len(ended.lines) - len(lines)} lines more in the file")
-        if run.n_missed:
-            lines.append(f"{run.n_missed} points were not shown here; the files have them")
-        if ended.files:
-            lines.append(f"Kept in {ended.folder}: {', '.join(ended.files)}")
-        if run.fitted is not None:
-            lines += ["Fit:", *run.fitted.lines]
-        self.outcome.setText("\n".join(lines))
+        self.outcome.setText("\n".join(end_words(run, ended)))
         set_tone(self.outcome, "" if ended.is_well else "warning")
         self._ask_array(0)
         self._offer()
@@ -312,8 +301,7 @@ class BenchPanel(Panel):
         self.forming.setVisible(form.is_forming)
         self.forming.set_deed("ARM and FORM it", self.form.words.text(), why_not)
         run = self.seen.run
-        is_fittable = run is not None and run.ended is not None and run.ended.procedure in FITTED
-        self.fit.setVisible(is_fittable)
+        self.fit.setVisible(run is not None and run.is_fittable)
 
     def _start_it(self) -> None:
         self._send(who=self.name.currentText() or "operator")
