@@ -11,22 +11,28 @@ from xdist.scheduler import LoadScopeScheduling
 hypothesis.settings.register_profile("same every time", derandomize=True, database=None)
 hypothesis.settings.load_profile("same every time")
 
-ENGINE_FILES = frozenset(
+CHAIN_FILES = frozenset(
     f"tests/test_{name}.py"
     for name in (
-        "chain", "chain_kill", "chain_recording", "chain_stop", "gui_engine", "killed_while_armed",
-        "link_kill", "many_channels", "metrics", "session_audit", "session_replay", "supervision",
-        "upkeep_engine",
+        "chain", "chain_kill", "chain_recording", "chain_stop", "link_kill", "many_channels",
+        "metrics", "session_audit", "session_replay",
     )
 )  # fmt: skip
-"""Files whose tests run whole engines in real time: two at once would starve each other."""
+"""Files whose tests run whole chains of sites in real time: two at once would starve each other."""
+ENGINE_FILES = frozenset(
+    f"tests/test_{name}.py"
+    for name in ("gui_engine", "killed_while_armed", "supervision", "upkeep_engine")
+)
+"""Files whose tests run one site for long: one of them at a time, beside a chain."""
 
 
 class EnginesInTurn(LoadScopeScheduling):
-    """One worker runs all engines, one after the other; every other file is a unit of its own."""
+    """One worker runs all chains, one after the other, one all long engines; else file by file."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::", 1)[0]
+        if file in CHAIN_FILES:
+            return "chains"
         return "engines" if file in ENGINE_FILES else file
 
 
@@ -38,8 +44,14 @@ def pytest_xdist_make_scheduler(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The engines take longest, so they begin."""
-    items.sort(key=lambda item: item.nodeid.split("::", 1)[0] not in ENGINE_FILES)
+    """What takes longest begins."""
+    files = (CHAIN_FILES, ENGINE_FILES)
+
+    def rank(item: pytest.Item) -> int:
+        file = item.nodeid.split("::", 1)[0]
+        return next((i for i, group in enumerate(files) if file in group), len(files))
+
+    items.sort(key=rank)
 
 
 @pytest.fixture(autouse=True)
