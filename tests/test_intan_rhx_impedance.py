@@ -1,6 +1,7 @@
 """RHX's impedance check: over its command port, and out of the file where it tells the values."""
 
 import json
+import math
 import subprocess
 import sys
 import threading
@@ -178,6 +179,29 @@ def test_no_current_flows_without_permit_folder_or_possible_frequency(
         driver.measure_impedance(spent)
     with pytest.raises(SafetyLimitError, match="semicolon"):
         driver_for(mock, "a;b")
+
+
+@pytest.mark.parametrize("frequency_hz", [0.0, -1000.0, math.nan, math.inf])
+def test_a_frequency_that_is_none_leaves_no_trace_at_rhx(
+    driver: IntanRhx, frequency_hz: float
+) -> None:
+    with pytest.raises(SafetyLimitError, match="allowed is a finite frequency"):
+        driver.prepare_impedance(frequency_hz)
+    with pytest.raises(SafetyLimitError, match="not made ready"):
+        driver.measure_impedance(permit(AT_1_KHZ))
+
+
+def test_a_file_that_cannot_be_read_is_said(
+    driver: IntanRhx, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver.prepare_impedance(1000.0)
+
+    def refuse(*_arguments: object, **_named: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(InstrumentProtocolError, match="cannot be read"):
+        driver.measure_impedance(permit(AT_1_KHZ))
 
 
 def test_a_folder_that_rhx_cannot_write_to_is_said(mock: dict[str, Any], tmp_path: Path) -> None:

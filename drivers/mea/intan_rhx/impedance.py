@@ -9,6 +9,7 @@ chip after the other (RHD2000 and RHS2116 data sheets): at 1 kHz at most 38 nA, 
 """
 
 import csv
+import math
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -46,6 +47,11 @@ class ImpedanceReader:
         """Name the file and choose the frequency. Raises as `MeasuresImpedance`."""
         settings = self._settings
         self._ready = None
+        if not (0 < frequency_hz < math.inf):
+            raise SafetyLimitError(
+                f"{self._name}: impedance at {frequency_hz:g} Hz, allowed is a finite frequency "
+                "above 0 Hz; correct it"
+            )
         if not settings.impedance_folder:
             raise SafetyLimitError(
                 f"{self._name}: RHX writes impedances into a file, and no folder is named for it"
@@ -106,7 +112,7 @@ class ImpedanceReader:
         deadline_s = time.monotonic() + self._settings.reply_timeout_s
         before = ""
         while True:
-            text = file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
+            text = self._read(file)
             if text and text == before:
                 return text
             before = text
@@ -116,6 +122,18 @@ class ImpedanceReader:
                     f"to {self._settings.impedance_folder}, and this computer to read it here"
                 )
             self._sleep(POLL_S)
+
+    def _read(self, file: Path) -> str:
+        """Return what the file holds; nothing if it is not there yet."""
+        try:
+            return file.read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return ""
+        except OSError as exc:
+            raise InstrumentProtocolError(
+                f"{self._name}: measured, but {file} cannot be read: {exc}; let this computer read "
+                "what RHX writes"
+            ) from exc
 
 
 def parse(name: str, text: str, channels: tuple[str, ...]) -> tuple[ElectrodeImpedance, ...]:
