@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from app.config.site import Site
+from app.core.lock_holder import holder_of, told_by
 
 
 class RigBusyError(Exception):
@@ -55,14 +56,7 @@ class RigLock:
         """Return the process id of the rig's engine or supervisor; None: nobody runs it."""
         if not self._path.exists():
             return None
-        file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return os.read(file, 32).decode("ascii", "replace").strip() or "unknown"
-        finally:
-            os.close(file)
-        return None
+        return holder_of(os.open(self._path, os.O_RDONLY | os.O_CLOEXEC))
 
     def __enter__(self) -> Self:
         """Take the lock. Raises `RigBusyError`."""
@@ -70,7 +64,7 @@ class RigLock:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as exc:
-            holder = os.read(self._file, 32).decode("ascii", "replace").strip() or "unknown"
+            holder = told_by(self._file)
             os.close(self._file)
             raise RigBusyError(
                 f"another engine (process {holder}) runs this rig; stop it first ({self._path})"

@@ -4,6 +4,8 @@ import fcntl
 import os
 from pathlib import Path
 
+from app.core.lock_holder import holder_of
+
 LOCK_NAME = "in-use.lock"
 
 
@@ -34,10 +36,4 @@ def writer_of(folder: Path) -> str | None:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
-    finally:
-        os.close(descriptor)
-    return None
+    return holder_of(descriptor)
