@@ -45,10 +45,10 @@ class MemoryRows:
     def __init__(self) -> None:
         self.rows: list[Any] = []
 
-    def append(self, entry: Any, on_committed: Any = None) -> None:
+    def append(self, entry: Any, on_committed: Any = None, number: int = 0) -> None:
         self.rows.append(entry)
 
-    def append_many(self, entries: Any, on_committed: Any = None) -> None:
+    def append_many(self, entries: Any, on_committed: Any = None, number: int = 0) -> None:
         self.rows += entries
 
     def append_durably(self, *entries: Any) -> CommitTicket:

@@ -45,6 +45,10 @@ def main(root: Path) -> None:
     spikes = np.zeros(20, SPIKE_RECORD)
     spikes["kind"] = 2
     start_s, number = time.monotonic(), 0
+
+    def told(number: int) -> None:
+        progress[1] = number
+
     while True:
         wait_s = start_s + number * BLOCK / RATE_HZ - time.monotonic()
         if wait_s > 0:
@@ -58,10 +62,8 @@ def main(root: Path) -> None:
         spikes["sample_index"] = first
         spikes["neuron"] = 256 + number % 2
 
-        def told(number: int = number) -> None:
-            progress[1] = number
-
-        log.append_many([NoteRow(number, "a", "x"), SpikeRows("padova", 0, 0, spikes.copy())], told)
+        rows = [NoteRow(number, "a", "x"), SpikeRows("padova", 0, 0, spikes.copy())]
+        log.append_many(rows, told, number)
         progress[2] = int(raw.status().is_recording)
 
 

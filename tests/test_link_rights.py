@@ -67,7 +67,8 @@ class Book:
         def record(*arguments: Any) -> None:
             self.rows.append((name, arguments))
             if arguments and callable(arguments[-1]):
-                arguments[-1]()
+                (frame,) = (a for a in arguments if isinstance(a, ReceivedFrameRow))
+                arguments[-1](frame.seq)
 
         return record
 

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 
 from app.core.spikes import PSP_RECORD, SPIKE_RECORD
 from app.recording.errors import RecordingError
-from app.recording.event_log import EventLog
+from app.recording.event_log import COMMIT_ITEMS, EventLog
 from app.recording.reader import open_session
 from app.recording.received import last_seqs, last_seqs_of_site
 from app.recording.rows import (
@@ -205,27 +206,61 @@ def test_callbacks_come_after_the_commit_in_order_in_the_logs_thread(
 ) -> None:
     heard: list[tuple[int, int, str]] = []
 
-    def heard_of(number: int) -> Callable[[], None]:
-        return lambda: heard.append(
+    def hear(number: int) -> None:
+        heard.append(
             (number, committed(session.events_path, "notes"), threading.current_thread().name)
         )
 
     for number in range(20):
-        event_log.append(NoteRow(number, "a", ""), heard_of(number))
+        event_log.append(NoteRow(number, "a", ""), partial(hear), number)
     eventually(lambda: len(heard) == 20)
     assert [number for number, _, _ in heard] == list(range(20))
     assert all(n_committed > number for number, n_committed, _ in heard)
     assert {name for _, _, name in heard} == {"event log"}
 
 
+def test_one_callback_hears_the_newest_of_its_numbers_once_a_commit(
+    event_log: EventLog, session: Session
+) -> None:
+    of_a: list[tuple[int, int]] = []
+    of_b: list[int] = []
+
+    def hear(number: int) -> None:
+        of_a.append((number, committed(session.events_path, "notes")))
+
+    for number in range(20):
+        event_log.append(NoteRow(number, "a", ""), hear, number)
+        event_log.append_many([NoteRow(number, "b", "")], of_b.append, 100 + number)
+    assert event_log.append_durably().wait(DEADLINE_S)
+    assert of_a[-1] == (19, 40)
+    assert of_b[-1] == 119
+    # Told after each commit, of what is in it: at most one commit for each turn of the log.
+    assert of_a == sorted(set(of_a))
+    assert all(n_committed >= 2 * number + 1 for number, n_committed in of_a)
+
+
+def test_a_pile_is_committed_before_its_time_is_up(session: Session, failures: Failures) -> None:
+    log = EventLog(session.events_path, on_failure=failures, clock_ns=lambda: 0)
+    for number in range(COMMIT_ITEMS + 1):
+        log.append(NoteRow(number, "a", ""))
+    log.start()
+    try:
+        eventually(lambda: log.status().n_rows == COMMIT_ITEMS)
+        eventually(lambda: log.status().n_waiting == 0)
+        assert committed(session.events_path, "notes") == COMMIT_ITEMS
+    finally:
+        stop(log)
+    assert committed(session.events_path, "notes") == COMMIT_ITEMS + 1
+
+
 def test_whoever_waits_finds_everything_up_to_his_rows_committed(
     event_log: EventLog, session: Session
 ) -> None:
     heard: list[int] = []
-    event_log.append(NoteRow(1, "a", ""), lambda: heard.append(1))
+    event_log.append(NoteRow(1, "a", ""), heard.append, 1)
     assert event_log.append_durably(NoteRow(2, "a", "")).wait(DEADLINE_S)
     assert committed(session.events_path, "notes") == 2
-    event_log.append(NoteRow(3, "a", ""), lambda: heard.append(3))
+    event_log.append(NoteRow(3, "a", ""), heard.append, 3)
     ticket = event_log.append_durably(NoteRow(4, "a", ""))
     event_log.append(NoteRow(5, "a", "came later"))
     assert ticket.wait(DEADLINE_S)
@@ -244,11 +279,11 @@ def test_durable_rows_that_nobody_waits_for_are_committed_with_the_others(
 def test_stop_commits_what_waits_and_leaves_one_file(session: Session, failures: Failures) -> None:
     log = EventLog(session.events_path, on_failure=failures)
     log.start()
-    called = []
+    called: list[int] = []
     for number in range(1000):
-        log.append(NoteRow(number, "a", "b"), lambda: called.append(1))
+        log.append(NoteRow(number, "a", "b"), partial(called.append), number)
     stop(log)
-    assert len(called) == 1000
+    assert called == list(range(1000))
     assert committed(session.events_path, "notes") == 1000
     assert [p.name for p in session.folder.glob("events*")] == ["events.sqlite"]
     assert not log.is_writable

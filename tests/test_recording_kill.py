@@ -48,7 +48,7 @@ while True:
     log.append_many(
         [NoteRow(number, "a", "x" * 200), SpikeRows("site-b", 1, number, spikes.copy()),
          ReceivedFrameRow(0, "site-b", "peer", number, number, "SPIKES", 20, 0)],
-        lambda number=number: print(number, flush=True))
+        lambda number: print(number, flush=True), number)
     if number % 50 == 0:
         log.append_durably().wait(1.0)
     while raw.status().n_waiting > 100 * 256:

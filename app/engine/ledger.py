@@ -10,7 +10,6 @@ from app.core.sample_clock import ClockMapping
 from app.core.spikes import PspRecords, SpikeBatch
 from app.engine.loop_latency import LoopLatency
 from app.recording.commit_ticket import CommitTicket
-from app.recording.event_log import OnCommitted
 from app.recording.rows import (
     ArmingRow,
     AuditRecordRow,
@@ -34,6 +33,7 @@ from app.recording.rows import (
     WantedPulseRow,
     WithheldPspRow,
 )
+from app.recording.uncommitted import OnCommitted
 from app.safety.actuator_worker import Delivery
 from app.safety.audit import AuditKind, AuditRow
 from app.safety.dose import Dose
@@ -50,11 +50,13 @@ AUDIT_WAIT_S = 0.015
 class Rows(Protocol):
     """Where rows go: the event log, or whoever compares them with recorded ones."""
 
-    def append(self, entry: Entry, on_committed: OnCommitted | None = None) -> None:
+    def append(
+        self, entry: Entry, on_committed: OnCommitted | None = None, number: int = 0
+    ) -> None:
         """Take one entry without waiting."""
 
     def append_many(
-        self, entries: Sequence[Entry], on_committed: OnCommitted | None = None
+        self, entries: Sequence[Entry], on_committed: OnCommitted | None = None, number: int = 0
     ) -> None:
         """Take entries that belong together."""
 
@@ -210,22 +212,22 @@ class Ledger:
         site: str,
         batch: SpikeBatch,
         frame: ReceivedFrameRow,
-        on_committed: Callable[[], None],
+        on_committed: OnCommitted,
     ) -> None:
         """Record a peer's spikes and the frame they came in, together."""
         rows = SpikeRows(site, batch.stream, frame.seq, batch.records)
-        self._log.append_many((rows, frame), on_committed)
+        self._log.append_many((rows, frame), on_committed, frame.seq)
 
     def received_psps(
         self,
         site: str,
         records: PspRecords,
         frame: ReceivedFrameRow,
-        on_committed: Callable[[], None],
+        on_committed: OnCommitted,
     ) -> None:
         """Record a peer's PSPs and the frame they came in, together."""
         rows = PspRows("received", site, frame.time_ns, frame.seq, records)
-        self._log.append_many((rows, frame), on_committed)
+        self._log.append_many((rows, frame), on_committed, frame.seq)
 
     def sent_psps(self, site: str, records: PspRecords, time_ns: int) -> None:
         """Record PSPs on their way to a post site."""
@@ -237,9 +239,9 @@ class Ledger:
             WithheldPspRow(time_ns, withheld.synapse, withheld.pre_time_ns, withheld.reason)
         )
 
-    def frame(self, row: ReceivedFrameRow, on_committed: Callable[[], None] | None = None) -> None:
+    def frame(self, row: ReceivedFrameRow, on_committed: OnCommitted | None = None) -> None:
         """Record a numbered frame without content, or a gap."""
-        self._log.append(row, on_committed)
+        self._log.append(row, on_committed, row.seq)
 
     # --- circumstances ------------------------------------------------------------------------
 

@@ -32,6 +32,7 @@ from app.engine.reception import PspReception
 from app.engine.stop_relay import StopRelay
 from app.engine.watch import LINK_LIMIT_NS
 from app.recording.rows import ReceivedFrameRow
+from app.recording.uncommitted import OnCommitted
 from app.safety.gate import Gate
 from app.safety.leases import link_lease
 from app.safety.state import GateState
@@ -84,6 +85,8 @@ class SiteLinks:
         self._streams: dict[tuple[str, int], PermittedStream] = {}
         self._n_refused = dict.fromkeys(self._peers, 0)
         """Events by site that were not taken, because its key may not send them."""
+        self._told_recorded: dict[str, tuple[str, OnCommitted]] = {}
+        """By site: its newest session and whom to tell what of it is on record."""
 
     @property
     def listen_port(self) -> int | None:
@@ -189,12 +192,14 @@ class SiteLinks:
         stream = self._streams.get((event.site, event.batch.stream))
         if stream is None:
             frame = self._frame(event, "SPIKES", len(event.batch.records))
-            self._refuse(event.site, frame, self._recorded_with(event))
+            self._refuse(event.site, frame, self._recorded(event.site, event.session))
             return
         batch = self._own_events(event, stream)
         self._hand_on(event, batch, stream)
         frame = self._frame(event, "SPIKES", len(event.batch.records))
-        self._ledger.received_spikes(event.site, batch, frame, self._recorded_with(event))
+        self._ledger.received_spikes(
+            event.site, batch, frame, self._recorded(event.site, event.session)
+        )
 
     def _hand_on(self, event: SpikesReceived, batch: SpikeBatch, stream: PermittedStream) -> None:
         """Give a batch to the synapses, before it is recorded: a spike should not wait for that."""
@@ -230,7 +235,7 @@ class SiteLinks:
     def _psps(self, event: PspsReceived) -> None:
         frame = self._frame(event, "PSPS", len(event.records))
         if self._peers[event.site].may.max_psps_per_s == 0:
-            self._refuse(event.site, frame, self._recorded_with(event))
+            self._refuse(event.site, frame, self._recorded(event.site, event.session))
             return
         if not event.is_resend:  # what is sent again never stimulates
             self._reception.take(
@@ -239,20 +244,25 @@ class SiteLinks:
                 age_bound_ns=event.age_bound_ns,
                 received_ns=event.received_ns,
             )
-        self._ledger.received_psps(event.site, event.records, frame, self._recorded_with(event))
+        self._ledger.received_psps(
+            event.site, event.records, frame, self._recorded(event.site, event.session)
+        )
 
-    def _refuse(self, site: str, frame: ReceivedFrameRow, on_committed: Callable[[], None]) -> None:
+    def _refuse(self, site: str, frame: ReceivedFrameRow, on_committed: OnCommitted) -> None:
         """Record that a frame came whose content this site does not take."""
         self._n_refused[site] += frame.n_records
         self._ledger.frame(frame._replace(flags=frame.flags | REFUSED), on_committed)
 
-    def _recorded_with(self, event: SpikesReceived | PspsReceived) -> Callable[[], None]:
-        return self._recorded(event.site, event.session, event.seq)
-
-    def _recorded(self, site: str, session: str, seq: int) -> Callable[[], None]:
+    def _recorded(self, site: str, session: str) -> OnCommitted:
+        """Return what to tell that frames of a session are on record; the same one each time."""
+        known = self._told_recorded.get(site)
+        if known is not None and known[0] == session:
+            return known[1]
         if self.bridge is None:
             raise RuntimeError("links have events before they have a bridge")
-        return partial(self.bridge.recorded, site, session, seq)
+        tell = partial(self.bridge.recorded, site, session)
+        self._told_recorded[site] = session, tell
+        return tell
 
     def _frame(
         self, event: SpikesReceived | PspsReceived, kind: str, n_records: int
@@ -320,7 +330,7 @@ class SiteLinks:
                 0,
                 0,
             ),
-            self._recorded(event.site, event.session, event.last_seq),
+            self._recorded(event.site, event.session),
         )
         if self._submit is not None:
             self._submit(StreamBroken(self._neurons_of(event.site), f"link {event.site}: {detail}"))

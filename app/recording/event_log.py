@@ -2,13 +2,14 @@
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from app.core.clock import ClockNs, monotonic_ns
-from app.core.inbox import Inbox, InboxOverflowError, Overflow
+from app.core.inbox import InboxOverflowError
 from app.core.worker import OnFailure, Worker
 from app.recording.commit_ticket import CommitTicket
 from app.recording.errors import RecordingError
@@ -16,19 +17,25 @@ from app.recording.event_store import Connect, EventStore, checkpoint, connect, 
 from app.recording.files import DiskFiles, Files
 from app.recording.latency import RecentDurations
 from app.recording.periodic_sync import PeriodicSync
-from app.recording.rows import Entry, n_rows_of
+from app.recording.rows import Entry
+from app.recording.uncommitted import LogItem, OnCommitted, Uncommitted
 
 log = logging.getLogger(__name__)
 
 COMMIT_INTERVAL_NS = 100_000_000
 GATHER_S = 0.02
-"""Rows that nobody waits for are gathered this long before they are inserted, all at once."""
+"""Items that nobody waits for are gathered this long before they are inserted."""
+INSERT_ITEMS = 32
+"""Inserted in one turn. All of a busy 20 ms at once would keep the interpreter, and whoever waits
+for the turn, for milliseconds, in which spikes come."""
+COMMIT_ITEMS = 256
+"""Committed at the latest when so many are inserted: forgetting them also takes its time."""
+PAUSE_S = 0.0002
+"""Between two turns while more waits: a thread that waits for the interpreter needs to be given it,
+for it wakes too late to catch the moments in which SQLite does without."""
 CHECKPOINT_AT_BYTES = 16 * 2**20
 """Emptying the write-ahead log makes one commit wait for the disk, so it happens by size."""
 SYNC_JOIN_S = 10.0
-
-OnCommitted = Callable[[], None]
-"""Called in the log's thread after the commit, in the order of `append`; must not raise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +58,11 @@ class EventLogStatus:
     """From `append_durably` to the commit, of the last 1024; nan before the first."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Item:
-    entries: tuple[Entry, ...]
-    on_committed: OnCommitted | None
-    ticket: CommitTicket | None
-    given_ns: int
-
-
 class EventLog(Worker):
     """Writes `events.sqlite`. Any thread may append and ask for the status.
 
-    Items are inserted in the order in which they came and committed together: by the log's thread
-    after 100 ms at most, or by whoever waits for a ticket, at once and on his own thread, which
+    Items are inserted in the order in which they came, and committed: by the log's thread after
+    100 ms or `COMMIT_ITEMS`, or by whoever waits for a ticket, at once and on his own thread, which
     saves a spike on its way to its stimulus two changes of threads. Whoever uses the store holds
     `_turn`. All rows of one item are in one transaction. A second thread syncs the write-ahead log
     every second: a dead process loses nothing committed, a power cut at most that second. After
@@ -100,7 +99,9 @@ class EventLog(Worker):
         self._open_database = open_database
         self._checkpoint_at_bytes = checkpoint_at_bytes
         self._clock_ns = clock_ns
-        self._inbox: Inbox[_Item] = Inbox("event log", capacity, Overflow.FAIL)
+        self._capacity = capacity
+        self._waiting: deque[LogItem] = deque()
+        """No inbox: every spike goes this way, nobody is woken, and whoever has the turn takes."""
         self._door = threading.Lock()
         self._turn = threading.Lock()
         self._is_closed = False
@@ -110,30 +111,32 @@ class EventLog(Worker):
         self._is_whole = False
         """The store is open and no step was left by an exception."""
         self._wants_checkpoint = threading.Event()
-        self._uncommitted: list[_Item] = []
+        self._uncommitted = Uncommitted()
         self._commit_due_ns = 0
+        self._is_behind = False
         self._n_rows = 0
         self._n_rows_lost = 0
         self._last_commit_ns: int | None = None
         self._commits = RecentDurations()
-        self._durable = RecentDurations()
 
     # --- any thread ---------------------------------------------------------------------------
 
-    def append(self, entry: Entry, on_committed: OnCommitted | None = None) -> None:
+    def append(
+        self, entry: Entry, on_committed: OnCommitted | None = None, number: int = 0
+    ) -> None:
         """Hand over a row, or a batch of them, without waiting and without raising."""
-        self._give((entry,), on_committed, None)
+        self._give(LogItem((entry,), on_committed, number, None, self._clock_ns()))
 
     def append_many(
-        self, entries: Sequence[Entry], on_committed: OnCommitted | None = None
+        self, entries: Sequence[Entry], on_committed: OnCommitted | None = None, number: int = 0
     ) -> None:
         """Hand over rows that are committed together or not at all, of any tables."""
-        self._give(tuple(entries), on_committed, None)
+        self._give(LogItem(tuple(entries), on_committed, number, None, self._clock_ns()))
 
     def append_durably(self, *entries: Entry) -> CommitTicket:
         """Hand over rows that are committed as soon as somebody waits for the ticket."""
         ticket = CommitTicket(self._commit_now)
-        self._give(entries, None, ticket)
+        self._give(LogItem(entries, None, 0, ticket, self._clock_ns()))
         return ticket
 
     @property
@@ -153,36 +156,32 @@ class EventLog(Worker):
             failure="" if self._failure is None else str(self._failure),
             n_rows=self._n_rows,
             n_rows_lost=self._n_rows_lost,
-            n_waiting=len(self._inbox),
-            capacity=self._inbox.capacity,
+            n_waiting=len(self._waiting),
+            capacity=self._capacity,
             last_commit_ns=self._last_commit_ns,
             commit_p99_s=self._commits.p99_s(),
-            durable_p99_s=self._durable.p99_s(),
+            durable_p99_s=self._uncommitted.durable.p99_s(),
         )
 
-    def _give(
-        self,
-        entries: tuple[Entry, ...],
-        on_committed: OnCommitted | None,
-        ticket: CommitTicket | None,
-    ) -> None:
-        item = _Item(entries, on_committed, ticket, self._clock_ns())
-        overflow: InboxOverflowError | None = None
+    def _give(self, item: LogItem) -> None:
         with self._door:
-            if self._is_closed:
+            is_full = len(self._waiting) >= self._capacity
+            if self._is_closed or is_full:
                 self._lose(item)
+            else:
+                self._waiting.append(item)
                 return
-            try:
-                self._inbox.put(item, wakes=False)
-            except InboxOverflowError as exc:
-                self._lose(item)
-                overflow = exc
         # Raising would end the giver, who has more to do than to be recorded.
-        if overflow is not None and self._failure is None:
-            self._fail(self.name, overflow)
+        if is_full and self._failure is None:
+            self._fail(
+                self.name,
+                InboxOverflowError(
+                    f"{self.name}: full with {self._capacity} items, it has fallen behind"
+                ),
+            )
 
-    def _lose(self, item: _Item) -> None:
-        self._n_rows_lost += sum(n_rows_of(entry) for entry in item.entries)
+    def _lose(self, item: LogItem) -> None:
+        self._n_rows_lost += item.n_rows
         if item.ticket is not None:
             item.ticket.settle(is_committed=False)
 
@@ -200,7 +199,7 @@ class EventLog(Worker):
         try:
             can_write = self._store is not None and not self._is_closed
             if can_write and not ticket.is_settled and not self.has_foreign_failure:
-                self._write(commits_now=True)
+                self._write(self._taken(len(self._waiting)), commits_now=True)
         except Exception as exc:  # noqa: BLE001 - told by the log's thread
             self.fail_with(exc)
         finally:
@@ -220,13 +219,15 @@ class EventLog(Worker):
         self._sync.start()
 
     def step(self) -> None:
-        """Insert what has come; commit what is due."""
-        self._inbox.wait(self._patience_s())
+        """Insert some of what has come; commit what is due."""
+        self.stop_requested.wait(self._patience_s())
         with self._turn:
             if self.has_foreign_failure:
                 return
             wants_checkpoint = self._wants_checkpoint.is_set()
-            self._write(commits_now=wants_checkpoint)
+            items = self._taken(INSERT_ITEMS)
+            self._is_behind = len(items) == INSERT_ITEMS
+            self._write(items, commits_now=wants_checkpoint)
             if wants_checkpoint and self._store is not None:
                 self._wants_checkpoint.clear()
                 self._store.checkpoint()
@@ -235,12 +236,11 @@ class EventLog(Worker):
         """Close the door, write and commit what still waits, checkpoint, close."""
         with self._door:
             self._is_closed = True
-        self._inbox.close()
         with self._turn:
             self._finish()
 
     def _finish(self) -> None:
-        left = self._inbox.take_all(0.0)
+        left = self._taken(len(self._waiting))
         try:
             if self._is_whole:
                 self._insert(left)
@@ -248,52 +248,54 @@ class EventLog(Worker):
                 self._commit()
         finally:
             with self._door:
-                for item in (*self._uncommitted, *left):
+                self._n_rows_lost += self._uncommitted.n_rows
+                for item in left:
                     self._lose(item)
-            self._uncommitted.clear()
+            self._uncommitted.end(self._clock_ns(), is_committed=False)
             self._close()
 
-    def _write(self, *, commits_now: bool) -> None:
-        """Insert what has come; commit it now, or if it has waited its time. The turn is held."""
+    def _write(self, items: list[LogItem], *, commits_now: bool) -> None:
+        """Insert what has come; commit what is due, or all of it now. The turn is held."""
         self._is_whole = False
-        self._insert(self._inbox.take_all(0.0))
-        if commits_now or self._clock_ns() >= self._commit_due_ns:
+        self._insert(items)
+        is_due = (
+            self._uncommitted.n_items >= COMMIT_ITEMS or self._clock_ns() >= self._commit_due_ns
+        )
+        if commits_now or is_due:
             self._commit()
         self._is_whole = True
 
+    def _taken(self, n: int) -> list[LogItem]:
+        """Return the oldest `n` items, or as many as there are. The turn is held."""
+        waiting = self._waiting
+        return [waiting.popleft() for _ in range(min(n, len(waiting)))]
+
     def _patience_s(self) -> float:
-        if not self._uncommitted:
+        if self._is_behind:
+            return PAUSE_S
+        if not self._uncommitted.n_items:
             return GATHER_S
         return min(GATHER_S, max(0, self._commit_due_ns - self._clock_ns()) / 1e9)
 
-    def _insert(self, items: list[_Item]) -> None:
+    def _insert(self, items: list[LogItem]) -> None:
         if not items or self._store is None:
             return
-        if not self._uncommitted:
+        if not self._uncommitted.n_items:
             self._commit_due_ns = self._clock_ns() + COMMIT_INTERVAL_NS
-        self._uncommitted.extend(items)
+        self._uncommitted.add(items)
         self._store.insert([entry for item in items for entry in item.entries])
 
     def _commit(self) -> None:
-        if not self._uncommitted or self._store is None:
+        if not self._uncommitted.n_items or self._store is None:
             return
         began_ns = self._clock_ns()
         self._store.commit()
         now_ns = self._clock_ns()
-        items, self._uncommitted = self._uncommitted, []
         self._commits.add(now_ns - began_ns)
         self._last_commit_ns = now_ns
-        self._n_rows += sum(n_rows_of(entry) for item in items for entry in item.entries)
-        self._settle(items, now_ns)
-
-    def _settle(self, items: list[_Item], now_ns: int) -> None:
-        for item in items:
-            is_committed = self._failure is None
-            if item.ticket is not None:
-                self._durable.add(now_ns - item.given_ns)
-                item.ticket.settle(is_committed=is_committed)
-            if item.on_committed is not None and is_committed:
-                item.on_committed()
+        self._n_rows += self._uncommitted.n_rows
+        # After a failure nothing is acknowledged, also not what could still be written.
+        self._uncommitted.end(now_ns, is_committed=self._failure is None)
 
     def _take_reserve(self) -> bool:
         was_there = self._release_reserve()

@@ -4,9 +4,9 @@ Times are this site's CLOCK_MONOTONIC in ns unless a name says otherwise. Values
 Python numbers: the tables are STRICT, so a NumPy scalar is refused rather than stored as bytes.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from app.core.spikes import FEW_RECORDS, PspRecords, SpikeRecords
@@ -307,8 +307,7 @@ def in_rows(values: list[object], row_type: type[Row]) -> list[list[object]]:
     return [values[i : i + n] for i in range(0, len(values), n)]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SpikeRows:
+class SpikeRows(msgspec.Struct, frozen=True, eq=False):
     """A batch of spikes as it stands: turned into rows by the log's thread, not by the giver's.
 
     The giver must not change `records` afterwards.
@@ -353,8 +352,7 @@ class SpikeRows:
         return [SpikeRow._make(values) for values in in_rows(self.values(), SpikeRow)]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PspRows:
+class PspRows(msgspec.Struct, frozen=True, eq=False):
     """A batch of PSPs as it stands; see `SpikeRows`."""
 
     direction: str

@@ -24,7 +24,6 @@ from app.engine.wiring import network_of
 from app.instruments import profiles_of
 from app.recording.commit_ticket import CommitTicket
 from app.recording.errors import RecordingError
-from app.recording.event_log import OnCommitted
 from app.recording.reader import SessionReader
 from app.recording.rows import (
     AuditRecordRow,
@@ -40,6 +39,7 @@ from app.recording.rows import (
 )
 from app.recording.schema import TABLES
 from app.recording.session import BENCH_POINTS_NAME, OVERRIDE_NAME
+from app.recording.uncommitted import OnCommitted
 from app.safety.decider import Decider
 from app.safety.inputs import from_record
 from app.safety.profiles import ActuatorProfile, limits_in_force
@@ -179,19 +179,22 @@ class _Recorded:
         self._input = row
         self._report.n_inputs += 1
 
-    def append(self, entry: Entry, on_committed: OnCommitted | None = None) -> None:
+    def append(
+        self, entry: Entry, on_committed: OnCommitted | None = None, number: int = 0
+    ) -> None:
         """Compare."""
-        del on_committed
+        del on_committed, number
         rows = entry.rows() if isinstance(entry, SpikeRows | PspRows) else [entry]
         for row in rows:
             self._compare(row)
 
     def append_many(
-        self, entries: Sequence[Entry], on_committed: OnCommitted | None = None
+        self, entries: Sequence[Entry], on_committed: OnCommitted | None = None, number: int = 0
     ) -> None:
         """Compare."""
+        del on_committed, number
         for entry in entries:
-            self.append(entry, on_committed)
+            self.append(entry)
 
     def append_durably(self, *entries: Entry) -> CommitTicket:
         """Compare."""
