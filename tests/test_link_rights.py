@@ -21,6 +21,7 @@ from app.engine.site_links import REFUSED, SiteLinks
 from app.engine.stop_relay import StopRelay
 from app.engine.synapse_outputs import SynapseOutputs
 from app.engine.wiring import targets_of
+from app.recording.rows import ReceivedFrameRow
 from app.synapse.network import PspsOut
 from drivers.permit import DriveNeuron, PulseDevice, Stimulate
 
