@@ -13,7 +13,9 @@ from app.core.frames import FrameError
 from app.core.spikes import (
     FEW_RECORDS,
     PSP_RECORD,
+    PSP_STRUCT,
     SPIKE_RECORD,
+    SPIKE_STRUCT,
     EventKind,
     Provenance,
     PspRecords,
@@ -31,10 +33,6 @@ MAX_SEQ = 2**48 - 1
 """A PSP names its cause by seq in 48 bits."""
 MAX_TIME_NS = 2**62
 """146 years: whatever is added to such a time still fits the 64 bits in which it is recorded."""
-_SPIKE = struct.Struct("<qqIfIBBH")
-"""One spike record, field by field as in `SPIKE_RECORD`."""
-_PSP = struct.Struct("<qQIIfIHBBI")
-"""One PSP record, field by field as in `PSP_RECORD`."""
 _NEWEST_KIND = max(int(kind) for kind in EventKind)
 _PROVENANCE_BITS = 3
 _N_PROVENANCES = len(Provenance)
@@ -150,11 +148,11 @@ def encode_spikes(stream: int, records: SpikeRecords, complete_until_ns: int) ->
 
 def decode_spikes(body: bytes) -> tuple[int, SpikeRecords, int]:
     """Return (stream, records, complete_until_ns); the records are read-only. Raises FrameError."""
-    stream, count, complete_ns = _decode_batch(body, _SPIKE.size, "SPIKES")
+    stream, count, complete_ns = _decode_batch(body, SPIKE_STRUCT.size, "SPIKES")
     records = np.frombuffer(body, SPIKE_RECORD, count, BATCH.size)
     if count <= FEW_RECORDS:
-        for at in range(BATCH.size, len(body), _SPIKE.size):
-            time_ns, _, _, amplitude_uv, _, kind, _, _ = _SPIKE.unpack_from(body, at)
+        for at in range(BATCH.size, len(body), SPIKE_STRUCT.size):
+            time_ns, _, _, amplitude_uv, _, kind, _, _ = SPIKE_STRUCT.unpack_from(body, at)
             is_timely = -MAX_TIME_NS <= time_ns <= MAX_TIME_NS
             if not is_timely or kind > _NEWEST_KIND or math.isinf(amplitude_uv):
                 break
@@ -180,11 +178,11 @@ def encode_psps(stream: int, records: PspRecords, complete_until_ns: int) -> byt
 
 def decode_psps(body: bytes) -> tuple[int, PspRecords, int]:
     """Return (stream, records, complete_until_ns); the records are read-only. Raises FrameError."""
-    stream, count, complete_ns = _decode_batch(body, _PSP.size, "PSPS")
+    stream, count, complete_ns = _decode_batch(body, PSP_STRUCT.size, "PSPS")
     records = np.frombuffer(body, PSP_RECORD, count, BATCH.size)
     if count <= FEW_RECORDS:
-        for at in range(BATCH.size, len(body), _PSP.size):
-            pre_time_ns, _, _, _, weight, _, _, kind, flags, _ = _PSP.unpack_from(body, at)
+        for at in range(BATCH.size, len(body), PSP_STRUCT.size):
+            pre_time_ns, _, _, _, weight, _, _, kind, flags, _ = PSP_STRUCT.unpack_from(body, at)
             is_sound = -MAX_TIME_NS <= pre_time_ns <= MAX_TIME_NS and 0 <= weight <= 1
             if not is_sound or kind > _NEWEST_KIND or flags & _PROVENANCE_BITS >= _N_PROVENANCES:
                 break

@@ -5,6 +5,7 @@ little-endian.
 """
 
 import enum
+import struct
 from collections.abc import Iterable
 
 import msgspec
@@ -37,6 +38,10 @@ PSP_RECORD = np.dtype(
         ("reserved", "<u4"),
     ]
 )
+
+# The same, field by field, for plain Python: for a few records it is much sooner done than NumPy.
+SPIKE_STRUCT = struct.Struct("<qqIfIBBH")
+PSP_STRUCT = struct.Struct("<qQIIfIHBBI")
 
 SpikeRecords = npt.NDArray[np.void]
 """A one-dimensional array of `SPIKE_RECORD`."""

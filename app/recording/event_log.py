@@ -125,13 +125,13 @@ class EventLog(Worker):
         self, entry: Entry, on_committed: OnCommitted | None = None, number: int = 0
     ) -> None:
         """Hand over a row, or a batch of them, without waiting and without raising."""
-        self._give(LogItem((entry,), on_committed, number, None, self._clock_ns()))
+        self._give(LogItem((entry,), on_committed, number, None, 0))
 
     def append_many(
         self, entries: Sequence[Entry], on_committed: OnCommitted | None = None, number: int = 0
     ) -> None:
         """Hand over rows that are committed together or not at all, of any tables."""
-        self._give(LogItem(tuple(entries), on_committed, number, None, self._clock_ns()))
+        self._give(LogItem(tuple(entries), on_committed, number, None, 0))
 
     def append_durably(self, *entries: Entry) -> CommitTicket:
         """Hand over rows that are committed as soon as somebody waits for the ticket."""
@@ -282,8 +282,12 @@ class EventLog(Worker):
             return
         if not self._uncommitted.n_items:
             self._commit_due_ns = self._clock_ns() + COMMIT_INTERVAL_NS
-        self._uncommitted.add(items)
-        self._store.insert([entry for item in items for entry in item.entries])
+        try:
+            n_rows = self._store.insert([entry for item in items for entry in item.entries])
+        except Exception:
+            self._uncommitted.add(items, sum(item.n_rows for item in items))  # to be counted lost
+            raise
+        self._uncommitted.add(items, n_rows)
 
     def _commit(self) -> None:
         if not self._uncommitted.n_items or self._store is None:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from app.recording.errors import RecordingError
-from app.recording.rows import Entry, PspRow, PspRows, Row, SpikeRow, SpikeRows
+from app.recording.rows import Entry, PspRow, PspRows, Row, SpikeRow, SpikeRows, n_rows_of
 from app.recording.schema import INSERTS, create_tables
 
 ROWS_PER_STATEMENT = (64, 32, 16, 8, 4, 2, 1)
@@ -73,8 +73,8 @@ class EventStore:
             self._connection.close()
             raise RecordingError(f"{path}: event log cannot be created: {exc}") from exc
 
-    def insert(self, entries: Sequence[Entry]) -> None:
-        """Insert rows into the open transaction, beginning one if there is none.
+    def insert(self, entries: Sequence[Entry]) -> int:
+        """Insert rows into the open transaction, beginning one if there is none; return how many.
 
         Raises
         ------
@@ -83,9 +83,10 @@ class EventStore:
         """
         self._uncommitted.append(entries)
         try:
-            self._write(entries)
+            return self._write(entries)
         except (sqlite3.Error, OverflowError) as exc:
             self._make_room_for(exc)
+        return sum(map(n_rows_of, entries))
 
     def commit(self) -> None:
         """End the transaction: what was inserted is now committed. Raises as `insert` does."""
@@ -129,11 +130,14 @@ class EventStore:
         finally:
             self._connection.close()
 
-    def _write(self, entries: Sequence[Entry]) -> None:
+    def _write(self, entries: Sequence[Entry]) -> int:
         if not self._connection.in_transaction:
             self._connection.execute("BEGIN IMMEDIATE")
+        n_rows = 0
         for row_type, values in _by_table(entries).items():
             self._write_table(row_type, values)
+            n_rows += len(values) // len(row_type._fields)
+        return n_rows
 
     def _write_table(self, row_type: type[Row], values: list[object]) -> None:
         n_fields = len(row_type._fields)

@@ -7,9 +7,8 @@ Python numbers: the tables are STRICT, so a NumPy scalar is refused rather than 
 from typing import NamedTuple
 
 import msgspec
-import numpy as np
 
-from app.core.spikes import FEW_RECORDS, PspRecords, SpikeRecords
+from app.core.spikes import PSP_STRUCT, SPIKE_STRUCT, PspRecords, SpikeRecords
 
 
 class InputRow(NamedTuple):
@@ -320,31 +319,12 @@ class SpikeRows(msgspec.Struct, frozen=True, eq=False):
 
     def values(self) -> list[object]:
         """Return the fields of one `SpikeRow` per record, one row after the other in one list."""
-        records = self.records
-        n = len(records)
-        if n <= FEW_RECORDS:
-            head, tail = (self.site, self.stream), self.origin_seq
-            return [
-                value
-                for t, index, neuron, uv, age, kind, flags, _ in records.tolist()
-                for value in (t, *head, neuron, kind, uv, index, age, flags, tail)
-            ]
-        # By columns: for many a third of the time, for one three times as long.
-        columns = (
-            records["time_ns"].tolist(),
-            [self.site] * n,
-            [self.stream] * n,
-            records["neuron"].tolist(),
-            records["kind"].tolist(),
-            records["amplitude_uv"].tolist(),
-            records["sample_index"].tolist(),
-            records["age_bound_us"].tolist(),
-            records["flags"].tolist(),
-            [self.origin_seq] * n,
-        )
-        values: list[object] = [None] * (n * len(columns))
-        for place, column in enumerate(columns):
-            values[place :: len(columns)] = column
+        site, stream, seq = self.site, self.stream, self.origin_seq
+        values: list[object] = []
+        for t, index, neuron, uv, age, kind, flags, _ in SPIKE_STRUCT.iter_unpack(
+            self.records.tobytes()
+        ):
+            values += (t, site, stream, neuron, kind, uv, index, age, flags, seq)
         return values
 
     def rows(self) -> list[SpikeRow]:
@@ -363,28 +343,27 @@ class PspRows(msgspec.Struct, frozen=True, eq=False):
 
     def values(self) -> list[object]:
         """Return the fields of one `PspRow` per record, one row after the other in one list."""
-        # A cause is an unsigned 64-bit number, which SQLite has not.
-        causes = self.records["cause"].astype(np.int64).tolist()
         head, tail = (self.direction, self.site), (self.time_ns, self.seq)
-        return [
-            value
-            for cause, (ns, _, synapse, post, weight, age, pre_site, kind, flags, _) in zip(
-                causes, self.records.tolist(), strict=True
-            )
-            for value in (
-                *head,
-                synapse,
-                post,
-                weight,
-                ns,
-                pre_site,
-                cause,
-                kind,
-                age,
-                *tail,
-                flags,
-            )
-        ]
+        values: list[object] = []
+        for (
+            ns,
+            cause,
+            synapse,
+            post,
+            weight,
+            age,
+            pre_site,
+            kind,
+            flags,
+            _,
+        ) in PSP_STRUCT.iter_unpack(self.records.tobytes()):
+            # A cause is an unsigned 64-bit number, which SQLite has not.
+            signed = cause if cause < 2**63 else cause - 2**64
+            values += head
+            values += (synapse, post, weight, ns, pre_site, signed, kind, age)
+            values += tail
+            values.append(flags)
+        return values
 
     def rows(self) -> list[PspRow]:
         """Return one row per record."""

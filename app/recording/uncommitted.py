@@ -1,6 +1,6 @@
 """What the event log has inserted and not yet committed, and who wants to hear of it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 
 import msgspec
 
@@ -21,6 +21,7 @@ class LogItem(msgspec.Struct, frozen=True, eq=False):
     number: int
     ticket: CommitTicket | None
     given_ns: int
+    """0 without a ticket."""
 
     @property
     def n_rows(self) -> int:
@@ -39,11 +40,11 @@ class Uncommitted:
         self._tickets: list[tuple[CommitTicket, int]] = []
         self._reached: dict[OnCommitted, int] = {}
 
-    def add(self, items: Iterable[LogItem]) -> None:
-        """Note what is inserted next."""
+    def add(self, items: Collection[LogItem], n_rows: int) -> None:
+        """Note what has been inserted; how many rows it made the store has counted anyway."""
+        self.n_items += len(items)
+        self.n_rows += n_rows
         for item in items:
-            self.n_items += 1
-            self.n_rows += item.n_rows
             if item.ticket is not None:
                 self._tickets.append((item.ticket, item.given_ns))
             if item.on_committed is not None:
