@@ -5,19 +5,20 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from app.core.spikes import FEW_RECORDS
 from app.recording.errors import RecordingError
-from app.recording.rows import Entry, PspRow, PspRows, Row, SpikeRow, SpikeRows, n_rows_of
-from app.recording.schema import INSERTS, create_tables
-
-ROWS_PER_STATEMENT = (64, 32, 16, 8, 4, 2, 1)
-"""Any number of rows in a few statements. A statement for 50 takes 0.8 us a row, `executemany`
-1.4 us (measured), and each end of one is a moment at which this thread gives up the interpreter and
-waits for it again."""
-_STATEMENTS = {
-    (row_type, n): insert + f", ({', '.join('?' * len(row_type._fields))})" * (n - 1)
-    for row_type, insert in INSERTS.items()
-    for n in ROWS_PER_STATEMENT
-}
+from app.recording.rows import (
+    SPIKE_FIELDS,
+    Entry,
+    PspRow,
+    PspRows,
+    Row,
+    SpikeRow,
+    SpikeRows,
+    n_rows_of,
+)
+from app.recording.schema import create_tables
+from app.recording.statements import ROWS, ROWS_PER_STATEMENT, SPIKE_BATCH
 
 Connect = Callable[[Path], sqlite3.Connection]
 """Opens the database; a test gives one that fails."""
@@ -30,7 +31,7 @@ def connect(path: Path) -> sqlite3.Connection:
         timeout=1.0,
         isolation_level=None,
         check_same_thread=False,
-        cached_statements=len(_STATEMENTS) + 16,
+        cached_statements=len(ROWS) + len(SPIKE_BATCH) + 16,
     )
 
 
@@ -134,20 +135,43 @@ class EventStore:
         if not self._connection.in_transaction:
             self._connection.execute("BEGIN IMMEDIATE")
         n_rows = 0
-        for row_type, values in _by_table(entries).items():
-            self._write_table(row_type, values)
-            n_rows += len(values) // len(row_type._fields)
-        return n_rows
+        # sqlite3 binds lists twice as fast as named tuples, and a list per table is made faster
+        # than one tuple per row.
+        tables: dict[type[Row], list[object]] = {}
+        for entry in entries:
+            if isinstance(entry, SpikeRows):
+                if len(entry.records) > FEW_RECORDS:
+                    n_rows += self._write_rows(SpikeRow, tables.pop(SpikeRow, []))
+                    n_rows += self._write_batch(entry)
+                else:
+                    tables.setdefault(SpikeRow, []).extend(entry.values())
+            elif isinstance(entry, PspRows):
+                tables.setdefault(PspRow, []).extend(entry.values())
+            else:
+                tables.setdefault(type(entry), []).extend(entry)
+        return n_rows + sum(self._write_rows(*table) for table in tables.items())
 
-    def _write_table(self, row_type: type[Row], values: list[object]) -> None:
+    def _write_rows(self, row_type: type[Row], values: list[object]) -> int:
         n_fields = len(row_type._fields)
         first = 0
         for n_rows in ROWS_PER_STATEMENT:
             n_values = n_rows * n_fields
-            statement = _STATEMENTS[row_type, n_rows]
             while len(values) - first >= n_values:
-                self._connection.execute(statement, values[first : first + n_values])
+                self._connection.execute(ROWS[row_type, n_rows], values[first : first + n_values])
                 first += n_values
+        return len(values) // n_fields
+
+    def _write_batch(self, batch: SpikeRows) -> int:
+        shared = [batch.site, batch.stream, batch.origin_seq]
+        values = batch.record_values()
+        first = 0
+        for n_rows in ROWS_PER_STATEMENT:
+            n_values = n_rows * len(SPIKE_FIELDS)
+            while len(values) - first >= n_values:
+                own = values[first : first + n_values]
+                self._connection.execute(SPIKE_BATCH[n_rows], shared + own)
+                first += n_values
+        return len(batch.records)
 
     def _make_room_for(self, exc: Exception) -> None:
         self._roll_back()
@@ -191,20 +215,3 @@ def checkpoint(path: Path, open_database: Connect = connect) -> None:
             connection.close()
     except sqlite3.Error as exc:
         raise RecordingError(f"{path}: checkpoint failed: {exc}") from exc
-
-
-def _by_table(entries: Sequence[Entry]) -> dict[type[Row], list[object]]:
-    """Return the values that go into each table, one row after the other in a plain list.
-
-    sqlite3 binds lists twice as fast as named tuples, and a list per table is made faster than one
-    tuple per row.
-    """
-    tables: dict[type[Row], list[object]] = {}
-    for entry in entries:
-        if isinstance(entry, SpikeRows):
-            tables.setdefault(SpikeRow, []).extend(entry.values())
-        elif isinstance(entry, PspRows):
-            tables.setdefault(PspRow, []).extend(entry.values())
-        else:
-            tables.setdefault(type(entry), []).extend(entry)
-    return tables

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from app.core.spikes import PSP_STRUCT, SPIKE_STRUCT, PspRecords, SpikeRecords
+from app.core.spikes import PSP_STRUCT, SPIKE_RECORD, SPIKE_STRUCT, PspRecords, SpikeRecords
 
 
 class InputRow(NamedTuple):
@@ -306,6 +306,10 @@ def in_rows(values: list[object], row_type: type[Row]) -> list[list[object]]:
     return [values[i : i + n] for i in range(0, len(values), n)]
 
 
+SPIKE_FIELDS = tuple(name for name in SPIKE_RECORD.names or () if name in SpikeRow._fields)
+"""What a spike's record and its row have in common, in the record's order."""
+
+
 class SpikeRows(msgspec.Struct, frozen=True, eq=False):
     """A batch of spikes as it stands: turned into rows by the log's thread, not by the giver's.
 
@@ -325,6 +329,14 @@ class SpikeRows(msgspec.Struct, frozen=True, eq=False):
             self.records.tobytes()
         ):
             values += (t, site, stream, neuron, kind, uv, index, age, flags, seq)
+        return values
+
+    def record_values(self) -> list[object]:
+        """Return `SPIKE_FIELDS` of one record after the other in one list; sooner for many."""
+        n = len(SPIKE_FIELDS)
+        values: list[object] = [None] * (n * len(self.records))
+        for place, name in enumerate(SPIKE_FIELDS):
+            values[place::n] = self.records[name].tolist()
         return values
 
     def rows(self) -> list[SpikeRow]:
