@@ -68,9 +68,11 @@ class ResendRing:
         """Forget everything up to `seq`. Raises ValueError for a number never given."""
         if seq > self.last_seq:
             raise ValueError(f"ACK of {seq}, the newest frame is {self.last_seq}")
+        n_bytes = 0
         for entries in (self._written, self._waiting):
-            while entries and entries[0].seq <= seq:
-                self._drop_oldest()
+            while entries and entries[0].seq <= seq:  # often hundreds, while spikes wait to be sent
+                n_bytes += len(entries.popleft().frame) - HEADER.size
+        self._n_bytes -= n_bytes
 
     def rewind(self, seq: int) -> None:
         """Begin anew after `seq`, for a peer that has everything up to there."""
@@ -123,8 +125,5 @@ class ResendRing:
             first = entry.seq if self._fallen is None else self._fallen[0]
             self._fallen = (first, entry.seq)
             self.n_events_fallen += entry.n_events
-            self._drop_oldest()
-
-    def _drop_oldest(self) -> None:
-        entry = (self._written or self._waiting).popleft()
-        self._n_bytes -= len(entry.frame) - HEADER.size
+            entries.popleft()
+            self._n_bytes -= len(entry.frame) - HEADER.size
