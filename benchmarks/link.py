@@ -169,7 +169,7 @@ def main() -> int:
     arguments = made.parse_args()
     scheduling = "ordinary" if arguments.ordinary else scheduling_allowed()
     names = arguments.only or list(TRANSPORTS)
-    n_rounds, seconds = (2, 0.8) if arguments.quick else (7, 3.0)
+    n_rounds, seconds = (3, 0.8) if arguments.quick else (7, 3.0)
     with tempfile.TemporaryDirectory(prefix="link-benchmark-") as scratch:
         pairs = [Pair(name, Path(scratch) / f"{i}", scheduling) for i, name in enumerate(names)]
         try:
