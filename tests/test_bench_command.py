@@ -13,60 +13,18 @@ from typing import Any
 
 import h5py
 import pytest
+from bench_site import site_file
 
 from app.bench.arc_csv import read_session
 from app.cli import main
 from app.safety.audit import AuditRow, verify_chain
 
 LIMIT_S = 40.0
-SITE = """
-schema_version = 1
-site = "lab"
-limits_override = "limits.toml"
-[[operators]]
-name = "me"
-[[smus]]
-driver = "arc_one"
-name = "arc1"
-port = "/dev/ttyACM0"
-read_voltage_v = 0.5
-n_wordlines = 4
-n_bitlines = 4
-line_pacing_s = 0.0
-mock = { seed = 3, initial = "1,1=5000" }
-[[smus.devices]]
-name = "a"
-wordline = 1
-bitline = 1
-[[smus]]
-driver = "keithley_2600"
-name = "smu1"
-resource = "TCPIP::127.0.0.1::1::SOCKET"
-read_voltage_v = 0.5
-compliance_a = 1e-3
-[[smus.devices]]
-name = "cell"
-wordline = 1
-bitline = 1
-wafer = "W7"
-"""
-LOOSER = {"max_read_v": 0.5, "max_per_second": 1000, "max_compliance_a": 1e-3}
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
-    entries = [
-        f'[[overrides]]\ninstrument = "{smu}"\ndevice = "{device}"\nlimit = "{limit}"\n'
-        f'value = {value}\nname = "me"\nreason = "simulated"\nexpires = 2099-12-31\n'
-        "mock_only = true\n"
-        for smu, device in (("arc1", "a"), ("smu1", "cell"))
-        for limit, value in LOOSER.items()
-    ]
-    head = 'schema_version = 1\nsite = "lab"\n'
-    (tmp_path / "limits.toml").write_text(head + "".join(entries), encoding="utf-8")
-    path = tmp_path / "site.toml"
-    path.write_text(SITE, encoding="utf-8")
-    return path
+    return site_file(tmp_path)
 
 
 def bench(site: Path, *arguments: str) -> int:

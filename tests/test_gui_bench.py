@@ -1,25 +1,20 @@
 """The window's bench on a real engine: simulated units behind real wires, real widgets driven."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from chain_rig import until
+from bench_site import site_file
 from gui_rig import open_window
 from PyQt6.QtCore import Qt
 from PyQt6.QtWidgets import QCheckBox
 from pytestqt.qtbot import QtBot
-from test_bench_command import LOOSER, SITE
 
 from app.bench.arc_csv import read_session
-from app.config.load import load_site
-from app.console.client import ConsoleClient, NoEngineError
+from app.console.client import ConsoleClient
+from app.demo.sites import ready, site_process
 from app.gui.main_window import MainWindow
 from app.gui.panels.bench import BenchPanel
-from app.run_folder import RunFolder
 
 LEFT = Qt.MouseButton.LeftButton
 LIMIT_MS = 15_000
@@ -29,35 +24,10 @@ pytestmark = pytest.mark.timeout(180)
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The console socket of an engine with an array and a bench unit, both simulated."""
-    folder = tmp_path_factory.mktemp("lab")
-    overrides = [
-        f'[[overrides]]\ninstrument = "{smu}"\ndevice = "{device}"\nlimit = "{limit}"\n'
-        f'value = {value}\nname = "me"\nreason = "simulated"\nexpires = 2099-12-31\n'
-        "mock_only = true\n"
-        for smu, device in (("arc1", "a"), ("smu1", "cell"))
-        for limit, value in LOOSER.items()
-    ]
-    head = 'schema_version = 1\nsite = "lab"\n'
-    (folder / "limits.toml").write_text(head + "".join(overrides), encoding="utf-8")
-    site_file = folder / "site.toml"
-    site_file.write_text(SITE, encoding="utf-8")
-    command = [sys.executable, "-m", "app.cli", "run", str(site_file), "--mock"]
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env={**os.environ})
-    socket = RunFolder(site_file, load_site(site_file)).console_socket
-    try:
-        until(lambda: _answers(socket), "engine runs", 60.0)
-        yield socket
-    finally:
-        process.terminate()
-        process.wait(20.0)
-
-
-def _answers(socket: Path) -> bool:
-    try:
-        with ConsoleClient(socket) as console:
-            return bool(console.call("status"))
-    except NoEngineError:
-        return False
+    path = site_file(tmp_path_factory.mktemp("lab"))
+    with site_process("lab", path, "--mock") as site:
+        ready(site)
+        yield site.folder.console_socket
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from bench_site import site_file
 
 from app.bench.arc_csv import read_session
 from app.cli import main
@@ -44,23 +45,11 @@ name = "b"
 wordline = 2
 bitline = 3
 """
-LOOSER = {"max_read_v": 0.5, "max_per_second": 1000, "max_compliance_a": 1e-3}
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
-    entries = [
-        f'[[overrides]]\ninstrument = "smu1"\ndevice = "{device}"\nlimit = "{limit}"\n'
-        f'value = {value}\nname = "me"\nreason = "simulated"\nexpires = 2099-12-31\n'
-        "mock_only = true\n"
-        for device in "ab"
-        for limit, value in LOOSER.items()
-    ]
-    head = 'schema_version = 1\nsite = "lab"\n'
-    (tmp_path / "limits.toml").write_text(head + "".join(entries), encoding="utf-8")
-    path = tmp_path / "site.toml"
-    path.write_text(SITE, encoding="utf-8")
-    return path
+    return site_file(tmp_path, SITE)
 
 
 def signed(site: Path) -> Site:
