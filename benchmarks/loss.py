@@ -28,8 +28,8 @@ import numpy as np
 
 from app.core.spikes import SPIKE_RECORD, SpikeRecords
 from benchmarks import engine_path, mqtt, transports
-from benchmarks.relay import Relay
 from benchmarks.report import Goal, Row, parser, publish
+from mocks.tcp_relay import Relay
 
 RATE_HZ = 1000
 QUIET_S = {"our link": 10.0}

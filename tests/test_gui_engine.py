@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from chain_rig import until
 from console_rig import gather, reply
-from cut_proxy import CutProxy
 from live_window_rig import RATE_HZ, Bench, Evidence, running_bench, window
 
 from app.bridge.tls import TlsIdentity
@@ -23,6 +22,7 @@ from app.console.client import ConsoleClient
 from app.console.messages import CommandRefusedError
 from app.engine.watch import CONSOLE_LIMIT_NS
 from app.exit_codes import ExitCode
+from mocks.tcp_relay import Relay
 
 FROZEN_S = float(os.environ.get("SPIKEBRIDGE_FROZEN_S", "10"))
 PROMISED_NS = 2_000_000_000
@@ -77,17 +77,17 @@ def test_a_window_over_a_stalled_socket_costs_nothing_and_what_it_armed_trips(
     bench.to_disarmed()
     evidence = Evidence(bench)
     with (
-        CutProxy(bench.status["console"]["port"]) as network,
+        Relay(bench.status["console"]["port"]) as network,
         window(tmp_path, port=network.port, keys=bench.keys) as stalled,
     ):
         stalled.until_armed(bench)
-        network.is_stalled.set()
+        network.is_black_hole = True
         stalled_ns, n_sent = time.monotonic_ns(), bench.n_sent
         until(lambda: stalled.shown["state"] == "UNKNOWN", "the window knows nothing")
         assert bench.tripped_ns(stalled_ns) - stalled_ns <= PROMISED_NS
         until(lambda: bench.n_sent >= n_sent + FROZEN_S * RATE_HZ, "stalled", FROZEN_S + 20.0)
         until(lambda: stalled.says("dialled anew"), "the window gives the connection up")
-        network.is_stalled.clear()
+        network.is_black_hole = False
         until(lambda: stalled.shown["state"] == "TRIPPED", "the window goes on")
         until(lambda: stalled.says("attached again after"), "it says so")
         until(lambda: stalled.says("trace columns"), "it says what it was not shown")

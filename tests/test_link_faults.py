@@ -21,7 +21,7 @@ from bridge_rig import Site, folder, is_up, running
 from app.bridge.events import GapDeclared, LinkState, SpikesReceived
 from app.core.clock import monotonic_ns
 from app.core.spikes import SPIKE_RECORD, SpikeBatch
-from benchmarks.relay import Relay
+from mocks.tcp_relay import Relay
 
 __all__ = ["folder"]
 N_FAULTS = int(os.environ.get("SPIKEBRIDGE_FAULTS", "20"))

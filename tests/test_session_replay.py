@@ -8,12 +8,12 @@ from pathlib import Path
 
 import chain_rig as rig
 import pytest
-from cut_proxy import CutProxy
 
 from app.cli import main
 from app.demo import sites as demo_sites
 from app.demo.files import set_hub_port
 from app.sessions.replay import replay
+from mocks.tcp_relay import Relay
 
 N_CUTS = 3
 SITES = ("padova", "southampton", "zurich")
@@ -22,14 +22,14 @@ SITES = ("padova", "southampton", "zurich")
 @pytest.fixture(scope="module")
 def sessions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     out = tmp_path_factory.mktemp("cuts")
-    proxies: list[CutProxy] = []
+    relays: list[Relay] = []
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
 
-        def through_a_proxy(site_file: Path, port: int) -> None:
-            proxies.append(stack.enter_context(CutProxy(port)))
-            set_hub_port(site_file, proxies[-1].port)
+        def through_a_relay(site_file: Path, port: int) -> None:
+            relays.append(stack.enter_context(Relay(port)))
+            set_hub_port(site_file, relays[-1].port)
 
-        patch.setattr(demo_sites, "set_hub_port", through_a_proxy)
+        patch.setattr(demo_sites, "set_hub_port", through_a_relay)
         chain = stack.enter_context(rig.running_chain(out))
         chain["zurich"].call("start", who="test")
         hub = chain["southampton"]
@@ -41,9 +41,9 @@ def sessions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
                 ),
                 "spikes cross",
             )
-            for proxy in proxies:
-                proxy.cut()
-            rig.until(lambda n=n_cut: all(p.n_accepted > n + 1 for p in proxies), "dialled again")
+            for relay in relays:
+                relay.cut()
+            rig.until(lambda n=n_cut: all(p.n_accepted > n + 1 for p in relays), "dialled again")
             rig.until(
                 lambda: all(link["state"] == "up" for link in hub.call("status")["links"]), "up"
             )

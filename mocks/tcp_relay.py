@@ -1,4 +1,4 @@
-"""A TCP relay in user space that can be told to misbehave. For tests and benchmarks."""
+"""A network that can be told to misbehave: a TCP relay in user space, between two programs."""
 
 import random
 import selectors
@@ -42,6 +42,8 @@ class Relay:
         self._halves: dict[socket.socket, _Half] = {}
         self._orders: deque[str] = deque()
         self._is_ending = False
+        self.n_accepted = 0
+        """Connections carried so far."""
         self.is_black_hole = False
         """Nothing passes, nothing is closed, nobody is let in."""
         self.slice_bytes = 0
@@ -108,6 +110,7 @@ class Relay:
         except OSError:
             outer.close()  # nobody is there
             return
+        self.n_accepted += 1
         for source, sink in ((outer, inner), (inner, outer)):
             source.setblocking(False)
             source.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
