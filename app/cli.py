@@ -127,6 +127,7 @@ def _add_detect(commands: Family) -> None:
     add("--common-reference", action="store_true", help="subtract the channels' median")
     add("--cold-start", action="store_true", help="as live: no spikes before the noise is known")
     add("--reader", default="", metavar="NAME", help="SpikeInterface's name of the format")
+    add("--stream", default="", metavar="NAME", help="one of several streams in the file")
     add("--raw", action="store_true", help="int16 rows, no header; needs the next three")
     add("--rate", type=positive, metavar="HZ")
     add("--n-channels", type=int, metavar="N")

@@ -212,6 +212,7 @@ def _amplifier(amplifier: Amplifier, folder: Path) -> MeaAmplifier:
             folder / amplifier.folder,
             is_looping=amplifier.is_looping,
             reader=amplifier.reader,
+            stream=amplifier.stream,
             wav_microvolts_per_count=amplifier.wav_microvolts_per_count,
         )
     if isinstance(amplifier, OpenEphysAmplifier):

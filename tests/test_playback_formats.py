@@ -2,16 +2,21 @@
 
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
+from intan_files import write_rhd, write_rhs
 from recordings import RATE_HZ, STEP_UV, spiking, write_wav
 
 from app.cli import main
 from drivers.errors import InstrumentError, InstrumentProtocolError
 from drivers.mea.playback.driver import Playback
 from drivers.mea.playback.open_recording import open_recording
+from drivers.mea.playback.spikeinterface_streams import read_stream
+from drivers.mea.protocol import StreamFormat
 
 N_ROWS = 400
 
@@ -222,6 +227,82 @@ def test_a_multi_channel_systems_file_is_known_by_what_is_in_it(tmp_path: Path) 
     step_uv = recording.stream_format.microvolts_per_count
     found_uv = recording.samples[0:N_ROWS] * step_uv
     assert found_uv == pytest.approx(samples * 0.059605, abs=step_uv / 2 + 1e-6)
+
+
+@pytest.mark.parametrize("write", [write_rhd, write_rhs])
+def test_the_electrodes_of_an_intan_file_are_played_and_not_its_other_streams(
+    write: Callable[..., Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("neo")
+    samples = spiking(n_channels=3).samples[:1280]
+    path = tmp_path / f"a.{write.__name__[-3:]}"
+    recording = open_recording(write(path, samples, RATE_HZ))
+    assert recording.stream_format == StreamFormat(("A-000", "A-001", "A-002"), RATE_HZ, 0.195)
+    np.testing.assert_array_equal(recording.samples[0:1280], samples)
+
+
+def test_a_stream_that_is_asked_for_is_taken_or_refused(tmp_path: Path) -> None:
+    pytest.importorskip("neo")
+    path = write_rhd(tmp_path / "a.rhd", spiking().samples[:1280], RATE_HZ, n_auxiliary=2)
+    auxiliary = open_recording(path, stream="RHD2000 auxiliary input channel")
+    assert auxiliary.stream_format.sample_rate_hz == RATE_HZ / 4
+    with pytest.raises(InstrumentError, match=r"a\.rhd: .*other.* is not in .*RHD2000 amplifier"):
+        open_recording(path, stream="other")
+    with pytest.raises(InstrumentProtocolError, match="a stream, 'x', can be chosen only"):
+        open_recording(write_wav(tmp_path / "a.wav", spiking().samples[:100]), stream="x")
+
+
+class SeveralWells:
+    """A reader of a file with several streams of electrodes, as Neo describes them."""
+
+    NeoRawIOClass = "WellsRawIO"
+    header: ClassVar = {
+        "signal_streams": np.array([("w1", "0"), ("w2", "1")], [("name", "U9"), ("id", "U9")]),
+        "signal_channels": np.array(
+            [("uV", "0"), ("uV", "1")], [("units", "U9"), ("stream_id", "U9")]
+        ),
+    }
+
+    def __call__(self, _path: Path, stream_name: str | None = None) -> str:
+        if stream_name is None:
+            raise ValueError("this reader has several streams")
+        return stream_name
+
+    def map_to_neo_kwargs(self, _path: Path) -> dict[str, object]:
+        return {}
+
+    def get_neo_io_reader(self, _raw_class: str) -> "SeveralWells":
+        return self
+
+
+def test_streams_of_which_any_may_be_meant_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InstrumentProtocolError, match=r"2 streams in uV; say which .*'w1', 'w2'"):
+        read_stream(SeveralWells(), tmp_path, "", {})
+    assert read_stream(SeveralWells(), tmp_path, "w2", {}) == "w2"
+
+
+def test_a_biocam_file_is_read_with_its_electrode_map(tmp_path: Path) -> None:
+    pytest.importorskip("neo")
+    h5py = pytest.importorskip("h5py")
+    counts = np.random.default_rng(3).integers(1000, 3000, (N_ROWS, 16)).astype("<u2")
+    said = {
+        "BitDepth": np.uint8(12), "MaxVolt": 4125.0, "MinVolt": -4125.0, "NRecFrames": N_ROWS,
+        "SamplingRate": RATE_HZ, "SignalInversion": 1.0,
+    }  # fmt: skip
+    with h5py.File(tmp_path / "a.brw", "w") as file:
+        for name, value in said.items():
+            file[f"3BRecInfo/3BRecVars/{name}"] = np.array([value])
+        places = [(row, column) for row in range(1, 5) for column in range(1, 5)]
+        file["3BRecInfo/3BMeaStreams/Raw/Chs"] = np.array(places, [("Row", "i2"), ("Col", "i2")])
+        file["3BData/Raw"] = counts.reshape(-1)
+        file["3BData"].attrs["Version"] = 102
+    recording = open_recording(tmp_path / "a.brw")
+    step_uv = recording.stream_format.microvolts_per_count
+    assert step_uv == pytest.approx(8250 / 4096)
+    found_uv = recording.samples[0:N_ROWS] * step_uv
+    assert found_uv == pytest.approx(counts * step_uv - 4125.0)
+    assert recording.positions_um is not None
+    assert recording.positions_um.shape == (16, 2)
 
 
 def test_a_damaged_intan_file_is_named(tmp_path: Path) -> None:

@@ -216,6 +216,8 @@ class PlaybackAmplifier(
     """The recording: a folder or a file."""
     reader: str = ""
     """SpikeInterface's name of its format, where the path does not tell it."""
+    stream: str = ""
+    """Which of several streams in it, where more than one may hold the electrodes."""
     wav_microvolts_per_count: Positive = 1.0
     is_looping: bool = False
     patterns: tuple[StimPattern, ...] = ()

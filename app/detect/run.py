@@ -60,6 +60,7 @@ def _open(settings: DetectSettings) -> tuple[Recording, npt.NDArray[np.float64] 
         whole = open_recording(
             settings.recording,
             reader=settings.reader,
+            stream=settings.stream,
             wav_microvolts_per_count=settings.wav_microvolts_per_count,
         )
     if not len(whole.samples):

@@ -20,6 +20,7 @@ class DetectSettings:
     raw_layout: RawLayout | None = None
     """Read the file as plain int16 rows."""
     reader: str = ""
+    stream: str = ""
     wav_microvolts_per_count: float = 1.0
     probe: Path | None = None
     channels: tuple[str, ...] = ()
@@ -46,6 +47,7 @@ def settings_from(arguments: argparse.Namespace) -> DetectSettings:
         detector=DetectorSettings(**{k: v for k, v in given.items() if v is not None}),
         raw_layout=_raw_layout(arguments),
         reader=arguments.reader,
+        stream=arguments.stream,
         wav_microvolts_per_count=arguments.uv_per_bit or 1.0,
         probe=arguments.probe,
         channels=tuple(arguments.channels),

@@ -32,12 +32,14 @@ class Playback:
         *,
         is_looping: bool,
         reader: str = "",
+        stream: str = "",
         wav_microvolts_per_count: float = 1.0,
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self.name = name
         self._path = path
         self._reader = reader
+        self._stream = stream
         self._wav_microvolts_per_count = wav_microvolts_per_count
         self._is_looping = is_looping
         self._clock_ns = clock_ns
@@ -67,6 +69,7 @@ class Playback:
             self._recording = open_recording(
                 self._path,
                 reader=self._reader,
+                stream=self._stream,
                 wav_microvolts_per_count=self._wav_microvolts_per_count,
             )
 

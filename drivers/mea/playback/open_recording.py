@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from drivers.errors import InstrumentError
+from drivers.errors import InstrumentError, InstrumentProtocolError
 from drivers.mea.playback.open_ephys_files import is_open_ephys, open_open_ephys
 from drivers.mea.playback.plain_files import open_wav
 from drivers.mea.playback.recording import Recording
@@ -11,12 +11,13 @@ from drivers.mea.playback.spikeinterface_files import open_with_spikeinterface
 
 
 def open_recording(
-    path: Path, *, reader: str = "", wav_microvolts_per_count: float = 1.0
+    path: Path, *, reader: str = "", stream: str = "", wav_microvolts_per_count: float = 1.0
 ) -> Recording:
     """Open a recording: our own session, Open Ephys binary, WAV, or what SpikeInterface reads.
 
     `reader` is the name of one of SpikeInterface's readers, where the path does not tell the
-    format. A WAV file does not say what its counts mean.
+    format, `stream` one of several streams that it reads. A WAV file does not say what its counts
+    mean.
 
     Raises
     ------
@@ -28,11 +29,17 @@ def open_recording(
     if not path.exists():
         raise InstrumentError(f"{path}: no such file or folder")
     if reader:
-        return open_with_spikeinterface(path, reader)
-    if path.suffix.lower() == ".wav":
+        return open_with_spikeinterface(path, reader, stream)
+    is_wav = path.suffix.lower() == ".wav"
+    if stream and (is_wav or is_session(path) or is_open_ephys(path)):
+        raise InstrumentProtocolError(
+            f"{path}: a stream, {stream!r}, can be chosen only in files that SpikeInterface reads; "
+            "name the reader as well"
+        )
+    if is_wav:
         return open_wav(path, wav_microvolts_per_count)
     if is_session(path):
         return open_session_recording(path)
     if is_open_ephys(path):
         return open_open_ephys(path)
-    return open_with_spikeinterface(path)
+    return open_with_spikeinterface(path, stream=stream)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from drivers.errors import InstrumentError, InstrumentProtocolError
 from drivers.mea.playback.recording import Recording, check_rate
+from drivers.mea.playback.spikeinterface_streams import read_stream
 from drivers.mea.protocol import StreamFormat
 
 OTHER_STEP_UV = 0.195
@@ -27,15 +28,18 @@ READER_OPTIONS: dict[str, dict[str, Any]] = {"maxwell": {"install_maxwell_plugin
 ADVICE = "install the extra: pip install 'spikebridge[playback]'"
 
 
-def open_with_spikeinterface(path: Path, reader: str = "") -> Recording:
+def open_with_spikeinterface(path: Path, reader: str = "", stream: str = "") -> Recording:
     """Open whatever SpikeInterface reads; `reader` is its name there ("intan", "maxwell"), or "".
+
+    `stream` is one of several streams in it; "" is the one with the electrodes.
 
     Raises
     ------
     InstrumentError
         The extra is not installed, nothing there reads this path, or its files are damaged.
     InstrumentProtocolError
-        It is read, but no stream for us: no scale to microvolts, several segments.
+        It is read, but no stream for us: no scale to microvolts, several segments, several
+        streams of which any may be meant.
     """
     try:
         import spikeinterface.extractors  # noqa: PLC0415, F401 - an extra, and slow to import
@@ -43,7 +47,7 @@ def open_with_spikeinterface(path: Path, reader: str = "") -> Recording:
         raise InstrumentError(
             f"{path}: is no Open Ephys binary, WAV or plain file; to read other formats {ADVICE}"
         ) from exc
-    return _recording(path, _open(path, [reader] if reader else _guess_readers(path)))
+    return _recording(path, _open(path, [reader] if reader else _guess_readers(path), stream))
 
 
 def _guess_readers(path: Path) -> list[str]:
@@ -93,7 +97,7 @@ def _all_readers() -> dict[str, Any]:
     return dict(extractor_classes.recording_extractor_full_dict)
 
 
-def _open(path: Path, readers: list[str]) -> Any:
+def _open(path: Path, readers: list[str], stream: str) -> Any:
     """Return what the first of the readers makes of a path; several makers use `.h5`."""
     import spikeinterface  # noqa: PLC0415 - an extra
 
@@ -105,7 +109,9 @@ def _open(path: Path, readers: list[str]) -> Any:
                 f"{path}: no reader {reader!r}; there are {', '.join(sorted(_all_readers()))}"
             )
         try:
-            return read(path, **READER_OPTIONS.get(reader, {}))
+            return read_stream(read, path, stream, READER_OPTIONS.get(reader, {}))
+        except InstrumentProtocolError:
+            raise
         except Exception as exc:  # noqa: BLE001
             # What a damaged file raises is the business of some forty readers of other people.
             failures.append(f"reader {reader!r} says: {type(exc).__name__}: {_short(exc)}")
