@@ -116,6 +116,7 @@ def test_strangers_get_nothing_and_the_known_peer_still_comes_up(folder: Path) -
         old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
         old.maximum_version = ssl.TLSVersion.TLSv1_2
+        old.load_cert_chain(folder / "b.crt", folder / "b.key")  # so that only its age is wrong
         with pytest.raises((ssl.SSLError, ConnectionError)):
             old.wrap_socket(stack.enter_context(raw_connection(port)))
         for name in ("stranger", "a"):
@@ -164,6 +165,26 @@ def test_a_revoked_peer_is_cut_off_and_does_not_come_back(folder: Path, tmp_path
         wait_until(lambda: a.bridge.n_strangers > n_strangers)  # it tried again
         assert a.bridge.status()[0].state is LinkState.DOWN
         assert "no longer pinned" in a.bridge.status()[0].reason
+
+
+def test_a_new_pin_does_not_let_the_revoked_key_in_again(folder: Path, tmp_path: Path) -> None:
+    for kind in ("a.key", "a.crt", "b.crt"):
+        shutil.copy(folder / kind, tmp_path)
+    with running(tmp_path, "a", "b") as a, running(
+        folder, "b", "a", port=a.bridge.listen_port
+    ) as b:  # fmt: skip
+        a.wait_for(is_up)
+        keys.unpin(tmp_path / "b.crt")  # its key was stolen: another one takes its place at once
+        keys.pin(folder / "stranger.crt", tmp_path / "b.crt")
+        a.wait_for(is_down)
+        b.wait_for(is_down)
+        n_strangers = a.bridge.n_strangers
+        wait_until(lambda: a.bridge.n_strangers > n_strangers)  # the stolen key tries again
+        assert a.bridge.status()[0].state is LinkState.DOWN
+        assert "another certificate is pinned" in a.bridge.status()[0].reason
+        keys.unpin(tmp_path / "b.crt")
+        keys.pin(folder / "b.crt", tmp_path / "b.crt")  # it was a mistake: the same one again
+        a.wait_for(is_up, 2)
 
 
 @pytest.mark.parametrize("is_over", [True, False], ids=["expired", "not yet valid"])

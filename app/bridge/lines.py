@@ -139,9 +139,10 @@ class Lines:
         if now_ns >= self._next_pins_ns:
             self._next_pins_ns = now_ns + PIN_INTERVAL_NS
             for site, line in self.lines.items():
-                line.is_revoked = not self._identity.is_pinned(site)
-                if line.is_revoked:
-                    self.drop(site, "revoked: its certificate is no longer pinned here")
+                why_not = self._identity.why_not_pinned(site)
+                line.is_revoked = bool(why_not)
+                if why_not:
+                    self.drop(site, why_not)
 
     def watch(self, connection: Connection) -> None:
         """Watch for bytes to read, and for room to write while something is left over."""

@@ -25,6 +25,38 @@ class TlsPipe:
     outgoing: ssl.MemoryBIO
 
 
+class Pin:
+    """The certificate of one peer that was pinned when we started, and whether it still is.
+
+    `spikebridge revoke` removes the file and `trust` may put another one there: the key of before
+    must not come back with it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read the file. Raises `KeyFileError`."""
+        self._path = path
+        self._seen = _identity_of(path)
+        self.fingerprint = fingerprint(path)
+        self._why_not = ""
+
+    def why_not(self) -> str:
+        """Say why it counts no more; empty if it does. Reads the file only when it is another."""
+        seen = _identity_of(self._path)
+        if seen != self._seen:
+            self._seen = seen
+            self._why_not = self._compared()
+        return self._why_not
+
+    def _compared(self) -> str:
+        try:
+            is_same = fingerprint(self._path) == self.fingerprint
+        except KeyFileError:
+            return "revoked: its certificate is no longer pinned here"
+        if is_same:
+            return ""
+        return "revoked: another certificate is pinned now, which counts from the next start on"
+
+
 class TlsIdentity:
     """Our key, and the peers' pinned certificates. Contexts are made once, for all connections."""
 
@@ -34,14 +66,14 @@ class TlsIdentity:
         load_certificate(certificate_file)
         own = fingerprint(certificate_file)
         self._site_of: dict[str, str] = {}
-        self._files = dict(peers)
+        self._pins = {site: Pin(path) for site, path in peers.items()}
         self._expires: dict[str, dt.datetime] = {
             site: load_certificate(path).not_valid_after_utc for site, path in peers.items()
         }
         self.expires = load_certificate(certificate_file).not_valid_after_utc
         """End of our own certificate, UTC."""
         for site, path in peers.items():
-            pinned = fingerprint(path)
+            pinned = self._pins[site].fingerprint
             if pinned == own:
                 raise KeyFileError(f"{path}: is our own certificate, pinned as {site}'s")
             if pinned in self._site_of:
@@ -55,9 +87,9 @@ class TlsIdentity:
         """Return the end of a peer's certificate, UTC."""
         return self._expires[site]
 
-    def is_pinned(self, site: str) -> bool:
-        """Say whether a peer's pin is still there: `spikebridge revoke` removes it."""
-        return self._files[site].exists()
+    def why_not_pinned(self, site: str) -> str:
+        """Say why a peer's key counts no more, though it did at our start; empty if it does."""
+        return self._pins[site].why_not()
 
     def pipe(self, *, is_server: bool) -> TlsPipe:
         """Return the TLS side of a new connection; the handshake is still to come."""
@@ -76,11 +108,20 @@ class TlsIdentity:
             raise StrangerError("no certificate")
         pinned = hashlib.sha256(certificate).hexdigest()
         site = self._site_of.get(pinned)
-        if site is None or not self.is_pinned(site):
+        if site is None or self.why_not_pinned(site):
             raise StrangerError(f"certificate {pinned[:16]}... is not pinned here")
         if connection.selected_alpn_protocol() != ALPN:
             raise StrangerError(f"speaks {connection.selected_alpn_protocol()}, not {ALPN}")
         return site
+
+
+def _identity_of(path: Path) -> tuple[int, int, int] | None:
+    """Return what changes when a file is written or replaced; None if it cannot be had."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _context(
