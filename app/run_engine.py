@@ -22,6 +22,7 @@ from app.core.worker import Worker
 from app.dry_run import as_recorders
 from app.engine.console_access import console_access
 from app.engine.engine import Engine
+from app.engine.expiry_watch import ExpiryWatch
 from app.engine.metrics import MetricsServer, served
 from app.engine.operator_commands import OperatorCommands
 from app.engine.parts import EngineParts
@@ -192,12 +193,24 @@ def _run(
         feed=parts.feed,
         network=network,
     )
+    expiry = ExpiryWatch(
+        lambda: {
+            "certificate_days_left": parts.links.own_certificate_days_left,
+            "links": parts.links.status(monotonic_ns()),
+        },
+        monotonic_ns,
+    )
+
+    def anchor() -> None:
+        parts.ledger.utc()
+        expiry.look()
+
     engine.watch = Watch(
         parts.gate,
         _lease_sources(parts, commands),
         _health(engine, parts.event_log),
         beat=heartbeat.alive,
-        anchor=parts.ledger.utc,
+        anchor=anchor,
         clock_ns=monotonic_ns,
         on_failure=engine.failed,
     )
@@ -209,6 +222,7 @@ def _run(
         _leave_out_of_garbage_collection()
         _run_in_real_time()
         engine.start()
+        expiry.look()
         if parent is not None:
             parent.start()
         folder.write_json(folder.engine, _facts(parts))

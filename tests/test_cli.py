@@ -135,13 +135,50 @@ def test_check_warns_of_a_certificate_that_ends(
     site = str(chain / "zurich.toml")
     assert main(["keygen", site]) == 0
     main(["check", "--offline", site])
-    assert "certificate" not in capsys.readouterr().out
+    assert "expires" not in capsys.readouterr().out
     monkeypatch.setattr("app.bridge.keys.LIFETIME_DAYS", 59)
     (chain / "keys" / "zurich.key").unlink()
     (chain / "keys" / "zurich.crt").unlink()
     assert main(["keygen", site]) == 0
     main(["check", "--offline", site])
     assert "its own certificate expires in 59 days" in capsys.readouterr().out
+
+
+def test_check_names_keys_that_are_missing_or_spoilt(
+    chain: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site, key = str(chain / "zurich.toml"), chain / "keys" / "zurich.key"
+    assert main(["check", "--offline", site]) == ExitCode.OK, "a partner's keys are not here"
+    said = capsys.readouterr().out
+    assert "zurich.key; make it with `spikebridge keygen`" in said
+    assert "no certificate of southampton is pinned" in said
+    main(["keygen", site])
+    main(["keygen", str(chain / "southampton.toml")])
+    assert main(["trust", site, str(chain / "keys" / "southampton.crt")]) == ExitCode.OK
+    assert "telephone" in capsys.readouterr().out
+    assert main(["check", "--offline", site]) == ExitCode.OK
+    assert "warning" not in capsys.readouterr().out
+    key.chmod(0o644)
+    assert main(["check", "--offline", site]) == ExitCode.FAILED
+    assert "readable by others" in capsys.readouterr().out
+    key.chmod(0o600)
+    pinned = chain / "keys" / "peers" / "southampton.crt"
+    pinned.write_text((chain / "keys" / "zurich.crt").read_text())
+    assert main(["check", "--offline", site]) == ExitCode.FAILED
+    assert "our own certificate, pinned as southampton's" in capsys.readouterr().out
+
+
+def test_nobody_is_pinned_as_two_sites(chain: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hub = str(chain / "southampton.toml")
+    for name in SITES:
+        main(["keygen", str(chain / f"{name}.toml")])
+    own, padova = (str(chain / "keys" / f"{name}.crt") for name in ("southampton", "padova"))
+    assert main(["trust", hub, own, "--peer", "padova"]) == ExitCode.USAGE
+    assert "is this site's own" in capsys.readouterr().err
+    assert main(["trust", hub, padova]) == ExitCode.OK
+    assert main(["trust", hub, padova, "--peer", "zurich"]) == ExitCode.USAGE
+    assert "already pinned as padova's" in capsys.readouterr().err
+    assert not (chain / "keys" / "peers" / "zurich.crt").exists()
 
 
 def test_existing_key_is_not_overwritten(chain: Path) -> None:

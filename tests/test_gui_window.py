@@ -271,6 +271,12 @@ def test_links_are_shown_as_they_are_and_never_green_when_unknown(
         assert card.values["lost", "to"].property("tone") == "bad"
         assert card.values["lost", "from"].property("tone") != "bad"
         assert card.values["event", "from"].text() == "none yet"
+        assert window.view.links.expiry.isHidden()
+        engine.shown = {**engine.shown, "links": [{**link, "certificate_days_left": 12.2}]}
+        expiry = window.view.links.expiry
+        qtbot.waitUntil(lambda: not expiry.isHidden(), timeout=5_000)
+        assert expiry.text().startswith("the certificate of zurich expires in 12 days")
+        assert expiry.property("tone") == "warning"
         engine.shown = {**engine.shown, "links": [{**link, "state": "down", "reason": "silent"}]}
         qtbot.waitUntil(lambda: card.state.text().startswith("DOWN"), timeout=5_000)
         assert card.state.property("tone") == "bad"

@@ -16,8 +16,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 LIFETIME_DAYS = 3652
-WARN_DAYS = 60
-"""An expired certificate is refused; that it will expire is shown this long before."""
 MAX_CERTIFICATE_BYTES = 65_536
 
 _SYLLABLES = tuple(a + b for a in "bdfghjklmnprstvz" for b in ("a", "e", "i", "o"))
@@ -78,7 +76,10 @@ def load_certificate(path: Path) -> x509.Certificate:
         data = path.read_bytes()[:MAX_CERTIFICATE_BYTES]
         return x509.load_pem_x509_certificate(data)
     except OSError as exc:
-        raise KeyFileError(f"{path}: no certificate ({exc}); `spikebridge trust` pins it") from exc
+        raise KeyFileError(
+            f"{path}: no certificate ({exc}); `spikebridge keygen` makes a site's own, "
+            "`spikebridge trust` pins a peer's"
+        ) from exc
     except ValueError as exc:
         raise KeyFileError(f"{path}: not a certificate: {exc}") from exc
 
@@ -148,18 +149,6 @@ def unpin(path: Path) -> str:
     except OSError as exc:
         raise KeyFileError(f"{path}: cannot be removed: {exc}") from exc
     return gone
-
-
-def expiry_warning(what: str, left_days: float) -> str:
-    """Return the sentence to show about a certificate's end; empty more than 60 days before."""
-    if left_days > WARN_DAYS:
-        return ""
-    if left_days <= 0:
-        return f"{what} has expired: its links are refused; make and exchange a new key"
-    return (
-        f"{what} expires in {left_days:.0f} days; make a new key, exchange it and compare the "
-        "fingerprints before then"
-    )
 
 
 def _certificate(key: Ed25519PrivateKey, name: str) -> x509.Certificate:

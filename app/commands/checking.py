@@ -1,16 +1,14 @@
 """`check`, and the same questions before every start: whether files fit together."""
 
 import argparse
-import datetime as dt
 from pathlib import Path
 
-from app.bridge import keys
 from app.commands.guarded import say
+from app.commands.key_check import key_conflicts, key_warnings
 from app.config.check import check_experiment, check_site, check_together
 from app.config.electrode_map import map_conflicts
 from app.config.experiment import experiment_hash
 from app.config.load import ConfigError, is_site_file, load_experiment
-from app.config.paths import certificate_file, peer_certificate_file
 from app.config.site import Site
 from app.exit_codes import ExitCode
 from app.signed_site import SignedSite, limits_in_words, load_signed_site
@@ -31,10 +29,11 @@ def check(arguments: argparse.Namespace) -> int:
         conflicts += check_experiment(experiment)
         conflicts += check_together(experiment, [site for _, site in sites])
     conflicts += _rig_conflicts([site for _, site in sites])
+    conflicts += [c for path, site in sites for c in key_conflicts(path, site)]
     for sentence in conflicts:
         say(f"conflict: {sentence}")
     for path, site in sites:
-        for warning in _certificate_warnings(path, site):
+        for warning in key_warnings(path, site):
             say(f"warning: {warning}")
     for sentence in (s for signed in signed_sites for s in limits_in_words(signed)):
         say(sentence)
@@ -62,21 +61,6 @@ def refuse(conflicts: list[str]) -> None:
     """Raise ConfigError if there are conflicts."""
     if conflicts:
         raise ConfigError("; ".join(conflicts))
-
-
-def _certificate_warnings(path: Path, site: Site) -> list[str]:
-    """Return what is to be said about the ends of this site's own and its peers' certificates."""
-    files = {f"site {site.site}: its own certificate": certificate_file(path, site)}
-    for peer in site.peers:
-        what = f"site {site.site}: the certificate of {peer.site}"
-        files[what] = peer_certificate_file(path, site, peer.site)
-    now = dt.datetime.now(dt.UTC)
-    warnings = [
-        keys.expiry_warning(what, keys.days_left(file, now))
-        for what, file in files.items()
-        if file.exists()
-    ]
-    return [warning for warning in warnings if warning]
 
 
 def _rig_conflicts(sites: list[Site]) -> list[str]:

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from app.bridge.expiry import expiry_warning
+
 WARN_BUDGET = 0.8
 """A device that has spent this part of its budget is shown."""
-WARN_DAYS = 60
-"""A certificate's end is shown this long before."""
 
 
 def status_lines(status: Mapping[str, Any]) -> list[str]:
@@ -36,7 +36,7 @@ def status_lines(status: Mapping[str, Any]) -> list[str]:
     ]
     lines += _budget_lines(gate)
     lines += _safe_lines(status) if gate["state"] == "tripped" else []
-    lines += _certificate_lines(status)
+    lines += certificate_lines(status)
     lines += [_link_line(link) for link in status["links"]]
     lines += [_synapse_line(synapse) for synapse in status["synapses"]]
     if status["amplifier"] is not None:
@@ -97,16 +97,14 @@ def _link_line(link: Mapping[str, Any]) -> str:
     )
 
 
-def _certificate_lines(status: Mapping[str, Any]) -> list[str]:
-    ends = {"our own certificate": status["certificate_days_left"]} | {
-        f"the certificate of {link['site']}": link["certificate_days_left"]
+def certificate_lines(status: Mapping[str, Any]) -> list[str]:
+    """Return what is to be said about certificates that end soon, or have ended."""
+    ends = {"our own certificate": status.get("certificate_days_left")} | {
+        f"the certificate of {link['site']}": link.get("certificate_days_left")
         for link in status["links"]
     }
-    return [
-        f"{what} has expired" if days <= 0 else f"{what} expires in {days:.0f} days"
-        for what, days in ends.items()
-        if days is not None and days <= WARN_DAYS
-    ]
+    warnings = [expiry_warning(what, days) for what, days in ends.items() if days is not None]
+    return [warning for warning in warnings if warning]
 
 
 def _synapse_line(synapse: Mapping[str, Any]) -> str:

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from PyQt6.QtWidgets import QGridLayout
+from PyQt6.QtWidgets import QGridLayout, QLabel
 
+from app.console.status_text import certificate_lines
 from app.gui.engine_link import EngineLink
-from app.gui.panel import Panel, muted
+from app.gui.panel import Panel, muted, set_tone
 from app.gui.panels.link_card import LinkCard
 
 CARDS_PER_ROW = 2
@@ -24,7 +25,13 @@ class LinksPanel(Panel):
         super().__init__(link)
         self.cards: dict[str, LinkCard] = {}
         self.none = muted("This site has no links.")
+        self.expiry = QLabel()
+        self.expiry.setWordWrap(True)
+        self.expiry.setToolTip("An expired key is refused by the other side: no link, no events")
+        self.expiry.hide()
+        set_tone(self.expiry, "warning")
         self.grid = QGridLayout()
+        self.body.addWidget(self.expiry)
         self.body.addWidget(self.none)
         self.body.addLayout(self.grid)
         self.body.addStretch(1)
@@ -32,6 +39,9 @@ class LinksPanel(Panel):
     def show_status(self, status: dict[str, Any]) -> None:
         """Show every link."""
         self.none.setVisible(not status["links"])
+        expiry = certificate_lines(status)
+        self.expiry.setText("\n".join(expiry))
+        self.expiry.setVisible(bool(expiry))
         for link in status["links"]:
             name = link["site"]
             if name not in self.cards:
