@@ -119,7 +119,7 @@ def _add_detect(commands: Family) -> None:
     add("--out", type=Path, metavar="DIR", help="default: RECORDING-spikes, here")
     add("--overwrite", action="store_true", help="replace the results of an earlier run in DIR")
     add("--channels", nargs="+", default=[], metavar="NAME|N|N-N", help="positions count from 0")
-    add("--bad-channels", nargs="+", default=[], metavar="NAME", help="excluded from everything")
+    add("--bad-channels", nargs="+", default=[], metavar="NAME|N|N-N", help="not searched")
     add("--probe", type=Path, metavar="FILE.json", help="electrode map (probeinterface)")
     add("--threshold-sigma", type=positive, metavar="K", help="default 5")
     add("--polarity", choices=("neg", "pos", "both"), help="default neg")

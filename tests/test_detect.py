@@ -108,7 +108,7 @@ def test_spikeinterface_reads_the_sorting_in_one_line(truth: Truth, tmp_path: Pa
 
 def test_chosen_channels_are_those_that_are_named_or_counted(truth: Truth, tmp_path: Path) -> None:
     recording = write_raw(tmp_path / "a.bin", truth.samples)
-    run(recording, tmp_path / "out", *RAW, "--channels", "CH4", "0-1", "--bad-channels", "CH2")
+    run(recording, tmp_path / "out", *RAW, "--channels", "CH4", "0-1", "--bad-channels", "1")
     with (tmp_path / "out" / "channels.csv").open() as file:
         rows = {row["channel"]: row for row in csv.DictReader(file)}
     assert list(rows) == ["CH1", "CH2", "CH4"]
@@ -180,11 +180,16 @@ def test_the_last_spike_of_a_file_is_found(tmp_path: Path) -> None:
         (["a.bin", *RAW, "--band", "500", "10000"], "half the sample rate"),
         (["a.bin", *RAW, "--channels", "CH9"], "CH9' is not in the recording: CH1, CH2"),
         (["a.bin", *RAW, "--channels", "2-7"], "has 4, counted from 0"),
-        (["a.bin", *RAW, "--bad-channels", "X"], "bad channel X is not in the stream"),
+        (["a.bin", *RAW, "--bad-channels", "X"], "channel 'X' is not in the recording"),
         (["a.bin", *RAW, "--probe", "a.bin"], "not a probeinterface file"),
         (["a.bin", *RAW, "--probe", "none.json"], "no such file"),
         (["a.bin", *RAW, "--probe", "wide.json"], "device channel 4 of 4 channels"),
+        (["a.bin", *RAW, "--bad-channels", "0-3"], "every channel that was chosen is a bad one"),
+        (["a.bin", *RAW, "--channels", "CH1", "--bad-channels", "CH2"], "CH2 is not in the stream"),
+        (["a.bin"], "if these are plain int16 rows, say so with --raw"),
+        (["zero.bin", *RAW], "zero.bin: holds no samples"),
         (["bytes.wav"], "cannot be read as WAV"),
+        (["head.wav"], "it ends before its samples begin"),
         (["wide.wav"], "24 bits per sample"),
         (["cut.wav"], "was it cut off"),
         (["empty"], "no format that is known"),
@@ -206,6 +211,8 @@ def test_bad_input_is_one_sentence_and_code_2(
     write_wav(tmp_path / "wide.wav", truth.samples[:999], sample_bytes=3)
     whole = write_wav(tmp_path / "cut.wav", truth.samples[:1000]).read_bytes()
     (tmp_path / "cut.wav").write_bytes(whole[:-4000])
+    (tmp_path / "head.wav").write_bytes(whole[:20])
+    (tmp_path / "zero.bin").write_bytes(b"")
     write_wav(tmp_path / "none.wav", truth.samples[:0])
     (tmp_path / "empty").mkdir()
     assert main(["detect", *arguments, "--no-progress"]) == ExitCode.USAGE
@@ -249,7 +256,27 @@ def test_channels_whose_noise_never_became_known_are_named(
     recording = write_raw(tmp_path / "a.bin", samples)
     summary = run(recording, tmp_path / "out", *RAW, "--bad-channels", "CH2")
     assert summary["unsettled_channels"] == ["CH1", "CH3", "CH4"]
-    assert "the noise of 3 channels never became known" in capsys.readouterr().err
+    assert "CH1, CH3, CH4: noise never became known" in capsys.readouterr().err
+
+
+def test_channels_that_were_not_heard_are_not_taken_for_silent_ones(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    samples = spiking(n_channels=4).samples
+    samples[:, 0] = 7
+    samples[20_000:30_000, 1] = 32767
+    samples[:, 2] = np.where(np.arange(len(samples)) // 20 % 2, 500, -500)
+    recording = write_raw(tmp_path / "a.bin", samples)
+    summary = run(recording, tmp_path / "out", *RAW)
+    told = capsys.readouterr().err
+    assert summary["dead_channels"] == ["CH1"]
+    assert summary["blanked_channels"] == ["CH2"]
+    assert "CH1: noise below the floor" in told
+    assert "CH2: not searched for more than a twentieth of the time" in told
+    with (tmp_path / "out" / "channels.csv").open() as file:
+        blanked_s = [float(row["blanked_s"]) for row in csv.DictReader(file)]
+    assert blanked_s[1] == pytest.approx(0.5, abs=0.05)
+    assert max(blanked_s[0], *blanked_s[2:]) < 0.05
 
 
 def test_a_disk_that_refuses_is_one_sentence(

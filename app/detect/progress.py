@@ -8,6 +8,16 @@ from typing import Any
 from drivers.mea.playback.recording import Recording
 
 REPORT_INTERVAL_S = 0.2
+N_NAMED = 8
+ODD_CHANNELS = {
+    "unsettled_channels": "noise never became known, so none of their spikes did: too short a "
+    "recording, or pegged channels",
+    "dead_channels": "noise below the floor: probably not connected",
+    "suspended_channels": "suspended for a time: more events a second than a neuron has",
+    "blanked_channels": "not searched for more than a twentieth of the time: saturated, or no "
+    "numbers",
+}
+"""What a person should know of channels, by their key in the summary."""
 
 
 class Progress:
@@ -52,12 +62,11 @@ class Progress:
             f"{summary['times_real_time']:.0f} times real time; see {out}",
             file=sys.stderr,
         )
-        if summary["unsettled_channels"]:
-            print(  # noqa: T201
-                f"the noise of {len(summary['unsettled_channels'])} channels never became known, "
-                "so none of their spikes did: too short a recording, or pegged channels",
-                file=sys.stderr,
-            )
+        for key, meaning in ODD_CHANNELS.items():
+            if names := summary[key]:
+                more = f" and {len(names) - N_NAMED} more" if len(names) > N_NAMED else ""
+                text = f"{', '.join(names[:N_NAMED])}{more}: {meaning}"
+                print(text, file=sys.stderr)  # noqa: T201
 
     def _is_due(self, done: float, now_s: float) -> bool:
         if self._is_terminal:

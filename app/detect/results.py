@@ -87,20 +87,20 @@ def write_channels(
 ) -> None:
     """Write what was found on each channel as a row of a table."""
     names, status = recording.stream_format.channel_names, found.status
-    n_spikes = spikes_per_channel(recording, found)
+    n_spikes, rate_hz = spikes_per_channel(recording, found), recording.stream_format.sample_rate_hz
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(
             ("channel", "x_um", "y_um", "n_spikes", "rate_hz", "sigma_uv", "threshold_uv",
-             "n_suspensions", "is_bad", "is_dead", "is_pegged")
+             "n_suspensions", "blanked_s", "is_bad", "is_dead", "is_pegged")
         )  # fmt: skip
         for c, name in enumerate(names):
             place = ("", "") if positions_um is None else tuple(positions_um[c].tolist())
             table.writerow(
                 (name, *place, n_spikes[c], f"{n_spikes[c] / recording.duration_s:.4f}",
                  f"{status.sigma_uv[c]:.3f}", f"{status.threshold_uv[c]:.2f}",
-                 found.n_suspensions[c], int(status.is_bad[c]), int(status.is_dead[c]),
-                 int(status.is_pegged[c]))
+                 found.n_suspensions[c], f"{found.n_blanked[c] / rate_hz:.4f}",
+                 int(status.is_bad[c]), int(status.is_dead[c]), int(status.is_pegged[c]))
             )  # fmt: skip
 
 

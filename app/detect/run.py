@@ -20,6 +20,8 @@ from drivers.mea.playback.open_recording import open_recording
 from drivers.mea.playback.plain_files import open_raw
 from drivers.mea.playback.recording import Recording
 
+RAW_SUFFIXES = {".bin", ".dat", ".raw"}
+
 
 def run_detect(settings: DetectSettings) -> int:
     """Run the detector over a recording and write the results.
@@ -30,8 +32,8 @@ def run_detect(settings: DetectSettings) -> int:
         The recording, the channels or the settings cannot be used; one sentence says why.
     """
     try:
-        recording, positions_um = _open(settings)
-        detector = Detector(recording.stream_format, settings.detector, settings.bad_channels)
+        recording, positions_um, bad_channels = _open(settings)
+        detector = Detector(recording.stream_format, settings.detector, bad_channels)
         results.prepare_folder(settings.out, is_overwriting=settings.is_overwriting)
         progress = Progress(recording, is_shown=settings.shows_progress)
         progress.say("preparing the detector (compiles once after installation)")
@@ -52,17 +54,14 @@ def run_detect(settings: DetectSettings) -> int:
     return ExitCode.OK
 
 
-def _open(settings: DetectSettings) -> tuple[Recording, npt.NDArray[np.float64] | None]:
-    """Open the recording with the chosen channels; the map of all of them is read before."""
-    if settings.raw_layout is not None:
-        whole = open_raw(settings.recording, settings.raw_layout)
-    else:
-        whole = open_recording(
-            settings.recording,
-            reader=settings.reader,
-            stream=settings.stream,
-            wav_microvolts_per_count=settings.wav_microvolts_per_count,
-        )
+def _open(
+    settings: DetectSettings,
+) -> tuple[Recording, npt.NDArray[np.float64] | None, list[str]]:
+    """Open the recording with the chosen channels, and name the bad ones among them.
+
+    Channels count as in the whole recording, and so does its map.
+    """
+    whole = _open_whole(settings)
     if not len(whole.samples):
         raise ConfigError(f"{settings.recording}: holds no samples")
     names = whole.stream_format.channel_names
@@ -72,7 +71,26 @@ def _open(settings: DetectSettings) -> tuple[Recording, npt.NDArray[np.float64] 
         positions_um = read_positions_um(settings.probe, names)
     if positions_um is not None:
         positions_um = positions_um[columns]
-    return whole.select(columns), positions_um
+    bad = columns_of(settings.bad_channels, names) if settings.bad_channels else []
+    if set(columns) <= set(bad):
+        raise ConfigError(f"{settings.recording}: every channel that was chosen is a bad one")
+    return whole.select(columns), positions_um, [names[c] for c in bad]
+
+
+def _open_whole(settings: DetectSettings) -> Recording:
+    if settings.raw_layout is not None:
+        return open_raw(settings.recording, settings.raw_layout)
+    try:
+        return open_recording(
+            settings.recording,
+            reader=settings.reader,
+            stream=settings.stream,
+            wav_microvolts_per_count=settings.wav_microvolts_per_count,
+        )
+    except InstrumentError as exc:
+        if settings.recording.is_file() and settings.recording.suffix in RAW_SUFFIXES:
+            raise ConfigError(f"{exc}; if these are plain int16 rows, say so with --raw") from exc
+        raise
 
 
 def _write(
@@ -115,6 +133,7 @@ def _summary(
         "dead_channels": _names(recording, status.is_dead & ~status.is_bad),
         "unsettled_channels": _names(recording, np.isnan(status.sigma_uv) & ~status.is_bad),
         "suspended_channels": _names(recording, found.n_suspensions > 0),
+        "blanked_channels": _names(recording, found.n_blanked > 0.05 * len(recording.samples)),
         "is_cold_start": settings.is_cold_start,
         "detector": asdict(settings.detector),
         "elapsed_s": elapsed_s,

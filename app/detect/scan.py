@@ -33,6 +33,8 @@ class Found:
     gaps: tuple[Gap, ...]
     status: DetectorStatus
     n_suspensions: npt.NDArray[np.int64]
+    n_blanked: npt.NDArray[np.int64]
+    """Samples of each channel that were not searched: a gap, saturation, numbers that are none."""
 
     @property
     def is_artefact(self) -> npt.NDArray[np.bool_]:
@@ -66,7 +68,7 @@ def scan(
     """
     if not is_cold_start:
         _learn_noise(recording, detector)
-    before = detector.status().n_suspensions
+    before = detector.status()
     spikes, details, gaps = [], [], []
     for block in blocks(recording):
         found = detector.process(block)
@@ -81,7 +83,13 @@ def scan(
     details.append(last.details.records)
     refined = _refined(np.concatenate(spikes), np.concatenate(details))
     status = detector.status()
-    return Found(refined, tuple(gaps), status, status.n_suspensions - before)
+    return Found(
+        refined,
+        tuple(gaps),
+        status,
+        status.n_suspensions - before.n_suspensions,
+        status.n_blanked - before.n_blanked,
+    )
 
 
 def _refined(spikes: npt.NDArray[np.void], details: npt.NDArray[np.void]) -> npt.NDArray[np.void]:

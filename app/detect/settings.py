@@ -26,6 +26,7 @@ class DetectSettings:
     channels: tuple[str, ...] = ()
     """Names, positions from 0 or ranges of them ("0-15"); none: all."""
     bad_channels: tuple[str, ...] = ()
+    """Told like `channels`; none: none."""
     is_cold_start: bool = False
     """Begin as a live engine does: no spikes before the noise is known."""
     is_overwriting: bool = False

@@ -43,7 +43,9 @@ def open_raw(path: Path, layout: RawLayout) -> Recording:
     try:
         n_bytes = path.stat().st_size
         n_row_bytes = BYTES_PER_SAMPLE * layout.n_channels
-        if n_bytes == 0 or n_bytes % n_row_bytes:
+        if n_bytes == 0:
+            raise InstrumentProtocolError(f"{path}: holds no samples")
+        if n_bytes % n_row_bytes:
             raise InstrumentProtocolError(
                 f"{path}: {n_bytes} bytes are no whole rows of {layout.n_channels} int16 samples; "
                 "correct the number of channels, or was it cut off?"
@@ -61,7 +63,8 @@ def open_wav(path: Path, microvolts_per_count: float) -> Recording:
             n_bytes, n_channels = file.getsampwidth(), file.getnchannels()
             n_rows, rate_hz = file.getnframes(), file.getframerate()
     except (OSError, EOFError, wave.Error) as exc:
-        raise InstrumentError(f"{path}: cannot be read as WAV: {exc}") from exc
+        reason = str(exc) or "it ends before its samples begin"
+        raise InstrumentError(f"{path}: cannot be read as WAV: {reason}") from exc
     if n_bytes != BYTES_PER_SAMPLE:
         raise InstrumentProtocolError(
             f"{path}: {8 * n_bytes} bits per sample; save it with 16 bits (PCM)"
