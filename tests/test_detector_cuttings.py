@@ -100,6 +100,17 @@ def cuttings(draw: st.DrawFn) -> tuple[int, list[int], list[StimMark], list[tupl
     return draw(st.integers(0, 5)), edges, marks, gaps
 
 
+def as_type(samples: np.ndarray, name: str) -> np.ndarray:
+    """Return the same stream in another of the types that amplifiers deliver."""
+    if name == "uint16":
+        return (samples.astype(np.int32) + 32768).astype(np.uint16)
+    if name == "float32":
+        values = samples.astype(np.float32) + np.float32(0.3)
+        values[5000:5020, 4] = np.nan
+        return values
+    return samples
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 @settings(
     max_examples=60,
@@ -107,21 +118,27 @@ def cuttings(draw: st.DrawFn) -> tuple[int, list[int], list[StimMark], list[tupl
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(cutting=cuttings())
+@given(cutting=cuttings(), dtype=st.sampled_from(["int16", "uint16", "float32"]))
 def test_any_cutting_gives_the_same_bits(
     variant: DetectorSettings,
     cutting: tuple[int, list[int], list[StimMark], list[tuple[int, int]]],
+    dtype: str,
 ) -> None:
     seed, edges, marks, gaps = cutting
-    samples = eventful_stream(seed)
+    samples = as_type(eventful_stream(seed), dtype)
     whole = outcome(cut(samples, (), marks, gaps), variant)
     assert outcome(cut(samples, edges, marks, gaps), variant) == whole
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("n_rows", [1, 7, 128, 1000])
-def test_even_cuttings_give_the_same_bits(variant: DetectorSettings, n_rows: int) -> None:
-    samples = eventful_stream(9)
+@pytest.mark.parametrize(
+    ("n_rows", "dtype"),
+    [(1, "int16"), (1, "float32"), (7, "uint16"), (128, "int16"), (1000, "float32")],
+)
+def test_even_cuttings_give_the_same_bits(
+    variant: DetectorSettings, n_rows: int, dtype: str
+) -> None:
+    samples = as_type(eventful_stream(9), dtype)
     marks = [StimMark(4000, 3, 1e-6), StimMark(4001, 1, 1e-6), StimMark(9000, 0, 1e-6)]
     gaps = [(6003, 77)]
     whole = outcome(cut(samples, (), marks, gaps), variant)

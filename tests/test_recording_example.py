@@ -1,13 +1,16 @@
 """Sessions used elsewhere: the example in docs/examples, and as a source of samples."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from small_session import make_session
 
 from app.recording.reader import open_session
+from drivers.errors import InstrumentProtocolError
 from drivers.mea.playback.driver import Playback
 from drivers.mea.playback.open_recording import open_recording
 
@@ -25,6 +28,19 @@ def test_the_example_plots_a_session_without_spikebridge(tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr
     assert "20 spikes of 2 neurons" in done.stdout
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_session_without_raw_samples_is_one_sentence(tmp_path: Path) -> None:
+    session = make_session(tmp_path, seconds=0.1)
+    shutil.rmtree(session / "Record Node 101")
+    for folder, words in ((session, "no raw samples to plot"), (tmp_path, "no events.sqlite")):
+        command = [sys.executable, "-I", str(EXAMPLE), str(folder), str(tmp_path / "a.png")]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+        assert done.returncode == 1
+        assert words in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    with pytest.raises(InstrumentProtocolError, match="a session without raw samples"):
+        open_recording(session)
 
 
 def test_a_session_is_a_source_and_its_gaps_are_gaps(tmp_path: Path) -> None:

@@ -17,8 +17,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import spikeinterface.extractors as se
 
+if len(sys.argv) < 2:
+    sys.exit("usage: python plot_session.py SESSION [PICTURE.png]")
 session = Path(sys.argv[1])
 picture = Path(sys.argv[2] if len(sys.argv) > 2 else "session.png")
+if not (session / "events.sqlite").is_file():
+    sys.exit(f"{session}: no events.sqlite in it; name a session's folder")
+if not any(session.glob("Record Node */experiment*/recording*/structure.oebin")):
+    sys.exit(f"{session}: no raw samples to plot, they were not recorded; its events are whole")
 
 recording = se.read_openephys(session)
 events = sqlite3.connect(f"file:{session / 'events.sqlite'}?mode=ro", uri=True)

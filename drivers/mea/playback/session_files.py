@@ -16,8 +16,8 @@ from drivers.mea.playback.recording import Recording, SampleRows
 
 
 def is_session(path: Path) -> bool:
-    """Say whether a folder is a session with raw samples."""
-    return (path / "session.json").is_file() and bool(_descriptions(path))
+    """Say whether a folder is a session."""
+    return (path / "session.json").is_file()
 
 
 def open_session_recording(session: Path) -> Recording:
@@ -28,9 +28,12 @@ def open_session_recording(session: Path) -> Recording:
     InstrumentError
         One of them cannot be read.
     InstrumentProtocolError
-        They are of different formats, or a crash left one torn: recover the session first.
+        There are none; they are of different formats, or a crash left one torn: recover the session
+        first.
     """
     parts = [open_open_ephys(description.parent) for description in _descriptions(session)]
+    if not parts:
+        raise InstrumentProtocolError(f"{session}: a session without raw samples")
     if len({part.stream_format for part in parts}) != 1:
         raise InstrumentProtocolError(
             f"{session}: its raw recordings have different channels or rates; name one recordingN"
