@@ -7,7 +7,6 @@ stays flat: what the last third of the run holds at least more than the middle t
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,10 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from app.bridge import keys
-from app.config.load import load_site
-from app.console.client import ConsoleClient, NoEngineError
-from app.run_folder import RunFolder
+from app.console.client import ConsoleClient
+from app.demo.sites import await_that, ready, site_process
 from benchmarks.report import Goal, Row, parser, publish
 
 RATE_HZ = 20_000
@@ -64,40 +61,19 @@ def site_text(side: int, n_neurons: int, *, is_recording: bool) -> str:
 
 @contextmanager
 def running(folder: Path, text: str) -> Iterator[tuple[ConsoleClient, int]]:
-    """Run a site; give a console and the engine's process id."""
+    """Run a site; once samples come, give a console and the engine's process id."""
     site_file = folder / "site.toml"
     site_file.write_text(text)
-    site = load_site(site_file)
-    keys.keygen(folder / site.key_folder, site.site)
-    command = [sys.executable, "-m", "app.cli", "run", str(site_file), "--mock"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    files = RunFolder(site_file, site)
-    try:
-        with await_engine(files, process) as console:
-            yield console, int(json.loads(files.engine.read_text())["pid"])
-            console.call("shutdown")
-    finally:
-        try:
-            process.wait(20.0)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def await_engine(files: RunFolder, process: "subprocess.Popen[bytes]") -> ConsoleClient:
-    """Return a console on the engine once samples come."""
-    deadline_s = time.monotonic() + START_LIMIT_S
-    while time.monotonic() < deadline_s and process.poll() is None:
-        try:
-            console = ConsoleClient(files.console_socket)
-            if files.engine.exists() and console.call("status")["amplifier"]["n_samples"]:
-                return console
-            console.__exit__(None, None, None)
-        except NoEngineError:
-            pass
-        time.sleep(0.2)
-    process.terminate()
-    raise SystemExit("the engine did not start; see its messages above")
+    with site_process("lab", site_file, "--mock") as site:
+        ready(site)
+        await_that(
+            lambda: site.call("status")["amplifier"]["n_samples"] > 0,
+            START_LIMIT_S,
+            "samples come",
+            {"lab": site},
+        )
+        with ConsoleClient(site.folder.console_socket) as console:
+            yield console, site.engine_pid
 
 
 def look(console: ConsoleClient, pid: int) -> Look:
