@@ -30,8 +30,8 @@ class Conversation:
     def __init__(
         self, name: str, settings: IntanRhxSettings, clock_s: Callable[[], float] = time.monotonic
     ) -> None:
-        self._name = name
-        self._settings = settings
+        self.name = name
+        self.settings = settings
         self._clock_s = clock_s
         self._connection: TcpConnection | None = None
         self._lock = threading.Lock()
@@ -47,7 +47,7 @@ class Conversation:
 
     def connect(self) -> None:
         """Connect. Raises `TransportError` with what a person must press."""
-        settings = self._settings
+        settings = self.settings
         self._connection = TcpConnection(
             settings.host,
             settings.command_port,
@@ -126,24 +126,24 @@ class Conversation:
                 self._lock.release()
 
     def _exchange(self, text: str, parameters: Sequence[str], timeout_s: float | None) -> list[str]:
-        patience_s = self._settings.reply_timeout_s if timeout_s is None else timeout_s
+        patience_s = self.settings.reply_timeout_s if timeout_s is None else timeout_s
         with self._lock:
             connection = self._open()
-            self._discard(connection, self._settings.reply_timeout_s if self._is_owed else 0.0)
+            self._discard(connection, self.settings.reply_timeout_s if self._is_owed else 0.0)
             self._is_owed = False
             connection.write(text.encode("ascii"))
             reply = self._read_reply(connection, len(parameters), patience_s)
         complaint, pairs = wire.split_reply(reply)
         if complaint:
-            raise InstrumentRefusedError(f"{self._name}: RHX said: {complaint[:300]}")
+            raise InstrumentRefusedError(f"{self.name}: RHX said: {complaint[:300]}")
         if len(pairs) != len(parameters):
             raise InstrumentProtocolError(
-                f"{self._name}: {len(pairs)} answers to {len(parameters)} questions: {reply[:99]!r}"
+                f"{self.name}: {len(pairs)} answers to {len(parameters)} questions: {reply[:99]!r}"
             )
         for (told, _), asked in zip(pairs, parameters, strict=True):
             if told.lower() not in (asked.lower(), asked.rsplit(".", 1)[-1].lower()):
                 raise InstrumentProtocolError(
-                    f"{self._name}: asked for {asked}, told {told}; another answer came late"
+                    f"{self.name}: asked for {asked}, told {told}; another answer came late"
                 )
         return [value for _, value in pairs]
 
@@ -154,7 +154,7 @@ class Conversation:
         while True:
             is_whole = text.count("Return: ") >= n_returns and not text.endswith(" ")
             left_s = deadline_s - self._clock_s()
-            wait_s = self._settings.idle_gap_s if is_whole else left_s
+            wait_s = self.settings.idle_gap_s if is_whole else left_s
             if not wait_s > 0:
                 break
             data = connection.read(MAX_REPLY_BYTES, wait_s)
@@ -162,12 +162,12 @@ class Conversation:
                 return text
             text += data.decode("ascii", "replace")
             if len(text) > MAX_REPLY_BYTES:
-                raise InstrumentProtocolError(f"{self._name}: a reply without end")
+                raise InstrumentProtocolError(f"{self.name}: a reply without end")
         self._is_owed = True
         if text and "Return: " not in text:
-            raise InstrumentRefusedError(f"{self._name}: RHX said: {text.strip()[:300]}")
+            raise InstrumentRefusedError(f"{self.name}: RHX said: {text.strip()[:300]}")
         raise InstrumentTimeoutError(
-            f"{self._name}: no answer within {timeout_s:g} s"
+            f"{self.name}: no answer within {timeout_s:g} s"
             + (f", only {text[:100]!r}" if text else "; is RHX busy or showing a dialog?")
         )
 
@@ -175,9 +175,9 @@ class Conversation:
         """Throw away what answers nothing, until nothing came for `quiet_s`."""
         while data := connection.read(MAX_REPLY_BYTES, quiet_s):
             self.n_unexpected_bytes += len(data)
-            log.warning("%s: unexpected: %r", self._name, data[:200])
+            log.warning("%s: unexpected: %r", self.name, data[:200])
 
     def _open(self) -> TcpConnection:
         if self._connection is None:
-            raise InstrumentProtocolError(f"{self._name}: not open")
+            raise InstrumentProtocolError(f"{self.name}: not open")
         return self._connection

@@ -54,8 +54,8 @@ class IntanRhx:
         self._clock_ns = clock_ns
         self._sleep = sleep
         self._conversation = Conversation(name, settings)
-        self._outputs = Outputs(name, settings, self._conversation, sleep)
-        self._impedance = ImpedanceReader(name, settings, self._conversation, sleep)
+        self._outputs = Outputs(self._conversation, sleep)
+        self._impedance = ImpedanceReader(self._conversation, sleep)
         self._waveforms: TcpConnection | None = None
         self._spikes: TcpConnection | None = None
         self._spike_bytes = b""

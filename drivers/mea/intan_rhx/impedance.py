@@ -17,7 +17,6 @@ from pathlib import Path
 
 from drivers.errors import InstrumentProtocolError, InstrumentTimeoutError, SafetyLimitError
 from drivers.mea.intan_rhx.conversation import Conversation
-from drivers.mea.intan_rhx.settings import IntanRhxSettings
 from drivers.mea.protocol import ElectrodeImpedance, ImpedanceCheck
 from drivers.permit import MeasureImpedance, Permit
 
@@ -29,15 +28,9 @@ MAGNITUDE, PHASE = "Impedance Magnitude at ", "Impedance Phase at "
 class ImpedanceReader:
     """Has one stopped RHX measure, and reads what it wrote. Used by one thread at a time."""
 
-    def __init__(
-        self,
-        name: str,
-        settings: IntanRhxSettings,
-        conversation: Conversation,
-        sleep: Callable[[float], None],
-    ) -> None:
-        self._name = name
-        self._settings = settings
+    def __init__(self, conversation: Conversation, sleep: Callable[[float], None]) -> None:
+        self._name = conversation.name
+        self._settings = conversation.settings
         self._conversation = conversation
         self._sleep = sleep
         self._ready: tuple[float, float, Path] | None = None

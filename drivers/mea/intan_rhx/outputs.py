@@ -11,7 +11,6 @@ from drivers.errors import (
 )
 from drivers.mea.intan_rhx import stimulation
 from drivers.mea.intan_rhx.conversation import Conversation
-from drivers.mea.intan_rhx.settings import IntanRhxSettings
 from drivers.transport.tcp import TcpConnection
 
 MAX_SETTABLE_PORT = 9999
@@ -21,15 +20,9 @@ POLL_S = 0.05
 class Outputs:
     """Sets up one RHX over its conversation. Used by the thread that opens and prepares."""
 
-    def __init__(
-        self,
-        name: str,
-        settings: IntanRhxSettings,
-        conversation: Conversation,
-        sleep: Callable[[float], None],
-    ) -> None:
-        self._name = name
-        self._settings = settings
+    def __init__(self, conversation: Conversation, sleep: Callable[[float], None]) -> None:
+        self._name = conversation.name
+        self._settings = conversation.settings
         self._conversation = conversation
         self._sleep = sleep
 
