@@ -114,6 +114,7 @@ def test_a_curve_needs_an_armed_site_and_is_kept_as_the_command_line_keeps_it(
     qtbot.waitUntil(
         lambda: "Within this device's limits" in panel.form.verdict.text(), timeout=LIMIT_MS
     )
+    assert "to 10 ms (right to 5 us)" in panel.form.verdict.text()
     assert "up to 0.6 volt; down to minus 0.4 volt" in panel.form.words.text()
     assert "18 steps, 0 at the compliance" in to_the_end(qtbot, panel)
     window.view.show_panel("Bench")

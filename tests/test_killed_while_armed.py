@@ -122,6 +122,11 @@ def instruments(tmp_path: Path) -> Iterator[Instruments]:
         mocks.stop()
 
 
+def chain_values(session: Path) -> set[str]:
+    with closing(sqlite3.connect(session / "events.sqlite")) as log:
+        return {chain for (chain,) in log.execute("SELECT chain FROM audit")}
+
+
 def test_an_armed_engine_killed_leaves_outputs_off_and_the_next_is_disarmed(
     instruments: Instruments,
 ) -> None:
@@ -134,6 +139,8 @@ def test_an_armed_engine_killed_leaves_outputs_off_and_the_next_is_disarmed(
         rig.until(lambda: instruments.n_stimuli > 0, "the culture is stimulated")
         rig.until(lambda: instruments.is_smu_on, "the device is read")
         assert one_site.state(site) == "armed"
+        head = site.call("status")["gate"]["audit_head"]
+        rig.until(lambda: head in chain_values(killed), "the row that the status names is kept")
         rig.kill(site.engine_pid)
         n_stimuli = instruments.n_stimuli
         assert site.process.wait(END_LIMIT_S) == ExitCode.ENGINE_DIED
@@ -159,4 +166,4 @@ def test_an_armed_engine_killed_leaves_outputs_off_and_the_next_is_disarmed(
         assert any(row.verdict == "permit" for row in session.rows(AuditRecordRow))
     with open_session(Path(status["session_folder"])) as session:
         assert any(f"{killed.name}: recovered" in n.text for n in session.rows(NoteRow))
-    assert main(["audit", str(killed)]) == ExitCode.OK
+    assert main(["audit", str(killed), "--head", head]) == ExitCode.OK

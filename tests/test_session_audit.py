@@ -15,7 +15,7 @@ from app.core.clock import utc_anchor
 from app.exit_codes import ExitCode
 from app.recording.rows import AuditRecordRow, DeliveryRow, DevicePulseRow
 from app.recording.schema import INSERTS
-from app.safety.audit import DeliveryOutcome
+from app.safety.audit import GENESIS, DeliveryOutcome
 from drivers.permit import DriveNeuron, Permit
 from tests.test_gate_rig import MS, armed_rig
 
@@ -58,6 +58,7 @@ def test_a_whole_chain_is_whole(audited: Path, capsys: pytest.CaptureFixture[str
     assert "the chain is whole" in said
     head = said.split("kept elsewhere: ")[1].split()[0]
     assert main(["audit", str(audited), "--head", head]) == ExitCode.OK
+    assert main(["audit", str(audited), "--head", GENESIS]) == ExitCode.OK, "noted before any row"
     write(audited, "DELETE FROM audit WHERE rowid > 20")
     assert main(["audit", str(audited)]) == ExitCode.OK, "what is cut off at the end does not show"
     assert main(["audit", str(audited), "--head", head]) == ExitCode.FAILED

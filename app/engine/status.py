@@ -55,6 +55,7 @@ def engine_status(engine: Engine, parts: EngineParts) -> dict[str, Any]:
             ],
             "leases": list(gate.leases),
             "is_by_program": gate.is_by_program,
+            "audit_head": gate.audit_head,
         },
         "switched_off": {"why": engine.switched_off[0], "time_ns": engine.switched_off[1] or None},
         "instruments": _instruments(parts, now_ns),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from app.recording.reader import SessionReader
 from app.recording.rows import AuditRecordRow, DeliveryRow, DevicePulseRow
-from app.safety.audit import AuditKind, AuditRow, DeliveryOutcome, verify_chain
+from app.safety.audit import GENESIS, AuditKind, AuditRow, DeliveryOutcome, verify_chain
 
 NOT_SENT = frozenset({"refused", "late", "not sent"})
 """Verdicts on wanted pulses of which no byte left."""
@@ -41,7 +41,7 @@ def audit(session: SessionReader, head: str | None = None) -> AuditReport:
     """
     report = AuditReport()
     permits: set[int] = set()
-    seen_head = head is None
+    seen_head = head in (None, GENESIS)
     rows = session.rows(AuditRecordRow)
     fault = verify_chain(AuditRow(AuditKind(row.kind), *row[1:]) for row in rows if _is_known(row))
     if fault is not None:

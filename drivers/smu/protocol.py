@@ -38,9 +38,7 @@ class Capabilities:
     width_resolution_s: float
     """Widths are whole multiples of it."""
     width_jitter_s: float
-    """By how much a width may differ from what was asked."""
-    is_hardware_timed: bool
-    """The instrument makes the pulse by its own clock; else its width is a matter of luck."""
+    """By how much a width may differ from what was asked: much, without a clock of its own."""
     max_pulse_v: float
     min_compliance_a: float | None
     """None, with `max_compliance_a`: single pulses have no compliance, nothing limits them."""

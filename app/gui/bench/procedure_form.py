@@ -171,7 +171,8 @@ class ProcedureForm(QFrame):
             self._say(
                 f"Within this device's limits: ±{highest_v:g} V, "
                 f"{with_prefix(max(limits.min_width_s, can.min_width_s), 's')} to "
-                f"{with_prefix(min(limits.max_width_s, can.max_width_s), 's')}, window {low} to "
+                f"{with_prefix(min(limits.max_width_s, can.max_width_s), 's')}"
+                f"{_tolerance(can)}, window {low} to "
                 f"{high}, {limits.max_per_second} a second. At most {grouped(found.n_pulses)} "
                 f"pulses, which last {duration(found.shortest_s)} or longer.",
                 "good",
@@ -183,6 +184,11 @@ class ProcedureForm(QFrame):
     def _say(self, sentence: str, tone: str) -> None:
         self.verdict.setText(sentence)
         set_tone(self.verdict, tone)
+
+
+def _tolerance(can: Capabilities) -> str:
+    """Return how right the width of a pulse is, where a unit does not make it exactly."""
+    return f" (right to {with_prefix(can.width_jitter_s, 's')})" if can.width_jitter_s else ""
 
 
 def _words(field: AnyField, value: Value) -> str:

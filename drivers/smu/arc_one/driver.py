@@ -36,7 +36,6 @@ CAPABILITIES = Capabilities(
     max_width_s=wire.MAX_PULSE_WIDTH_S,
     width_resolution_s=1e-9,
     width_jitter_s=0.0,
-    is_hardware_timed=True,
     max_pulse_v=wire.MAX_VOLTAGE_V,
     min_compliance_a=None,
     max_compliance_a=None,

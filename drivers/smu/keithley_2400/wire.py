@@ -33,7 +33,6 @@ class Keithley2400:
         max_width_s=0.1,
         width_resolution_s=1e-3,
         width_jitter_s=1.5e-3,
-        is_hardware_timed=False,
         max_pulse_v=20.0,
         min_compliance_a=1e-7,
         max_compliance_a=0.1,

@@ -36,7 +36,6 @@ class Keithley2600:
         max_width_s=0.1,
         width_resolution_s=1e-6,
         width_jitter_s=5e-6,
-        is_hardware_timed=True,
         max_pulse_v=6.0,
         min_compliance_a=1e-8,
         max_compliance_a=0.1,
