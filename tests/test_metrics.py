@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from app.config.load import load_site
 from app.config.site import Metrics
 from app.demo.files import DemoSettings, prepare_files
-from app.engine.metrics import MetricsServer, served
+from app.engine.metrics import LINK_COUNTERS, LINK_GAUGES, MetricsServer, _links, served
 
 
 def free_port() -> int:
@@ -108,6 +108,39 @@ def test_a_client_that_says_nothing_delays_the_next_and_no_more(tmp_path: Path) 
     assert failures == []
     with pytest.raises(OSError, match="refused"):
         socket.create_connection(("127.0.0.1", server.port), 1.0)
+
+
+def link_status(state: str) -> dict:
+    spread = {"min_ns": 1_000_000, "p50_ns": 2_000_000, "p99_ns": 5_000_000}
+    counters = dict.fromkeys(LINK_COUNTERS, 7)
+    gauges = dict.fromkeys(LINK_GAUGES, None)
+    latency = {"there": spread, "back": spread, "round_trip": spread}
+    return {**gauges, **counters, "site": "padova", "state": state, "latency": latency,
+            "age_of_last_frame_s": 0.02, "age_of_last_event_received_s": 3.0, "rtt_ns": 4_000_000,
+            "offset_ns": -3_600 * 10**9, "uncertainty_ns": 2_000_000}  # fmt: skip
+
+
+@pytest.mark.parametrize("state", ["up", "suspect", "down"])
+def test_a_link_is_told_in_seconds_and_what_was_measured_only_while_it_is_heard(state: str) -> None:
+    shown = {
+        (sample.name.removeprefix("spikebridge_link_"), *sample.labels.values()): sample.value
+        for family in _links([link_status(state)])
+        for sample in family.samples
+    }
+    assert shown["age_of_last_frame_seconds", "padova"] == 0.02
+    assert shown["age_of_last_event_received_seconds", "padova"] == 3.0
+    assert ("age_of_last_event_sent_seconds", "padova") not in shown, "none has been sent"
+    assert shown["frames_lost_total", "padova"] == 7
+    assert shown["state", "padova", state] == 1.0
+    measured = {
+        ("round_trip_seconds", "padova"): 0.004,
+        ("clock_offset_seconds", "padova"): -3600.0,
+        ("clock_uncertainty_seconds", "padova"): 0.002,
+        ("latency_seconds", "padova", "back", "0.99"): 0.005,
+        ("latency_seconds", "padova", "round_trip", "0.5"): 0.002,
+    }
+    for name, value in measured.items():
+        assert shown.get(name) == (None if state == "down" else pytest.approx(value)), name
 
 
 def test_an_address_that_is_taken_is_named_at_the_start() -> None:

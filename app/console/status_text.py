@@ -89,11 +89,23 @@ def _safe_lines(status: Mapping[str, Any]) -> list[str]:
 
 
 def _link_line(link: Mapping[str, Any]) -> str:
+    why = f" ({link['reason']})" if link["state"] != "up" and link["reason"] else ""
     return (
-        f"link {link['site']}: {link['state']}, {link['n_events_sent']} events sent, "
+        f"link {link['site']}: {link['state']}{why}{_clock_words(link)}, "
+        f"{link['n_events_sent']} events sent, "
         f"{link['n_events_received']} received, {link['n_events_lost']} of ours lost, "
         f"{link['n_frames_lost']} of its frames declared missing, "
         f"{link['n_events_refused']} events refused, {link['n_resent']} frames resent"
+    )
+
+
+def _clock_words(link: Mapping[str, Any]) -> str:
+    is_heard = link["state"] in ("up", "suspect")
+    if not is_heard or link["rtt_ns"] is None or link["offset_ns"] is None:
+        return ""
+    return (
+        f", round trip {link['rtt_ns'] / 1e6:.2f} ms, its clock {link['offset_ns'] / 1e6:+.2f} "
+        f"+- {link['uncertainty_ns'] / 1e6:.2f} ms"
     )
 
 

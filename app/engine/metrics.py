@@ -33,6 +33,7 @@ POLL_S = 0.2
 CLIENT_LIMIT_S = 2.0
 GATE_STATES = ("boot", "disarmed", "armed", "tripped")
 LINK_STATES = ("down", "greeting", "up", "suspect")
+HEARD_STATES = ("up", "suspect")
 
 Status = Mapping[str, Any]
 
@@ -49,12 +50,21 @@ LINK_COUNTERS = {
 }
 LINK_GAUGES = {
     "age_of_last_frame_s": ("age_of_last_frame_seconds", "Since the last frame of this peer", 1.0),
+    "age_of_last_event_sent_s": ("age_of_last_event_sent_seconds", "Since our last event", 1.0),
+    "age_of_last_event_received_s": (
+        "age_of_last_event_received_seconds",
+        "Since the last event of this peer",
+        1.0,
+    ),
     "rtt_ns": ("round_trip_seconds", "Shortest round trip of the last seconds", 1e-9),
     "offset_ns": ("clock_offset_seconds", "The peer's clock minus ours", 1e-9),
     "uncertainty_ns": ("clock_uncertainty_seconds", "Half width of the clock offset", 1e-9),
     "n_unacknowledged": ("unacknowledged_frames", "Frames not yet on record at the peer", 1.0),
     "certificate_days_left": ("certificate_days_left", "Until the peer's key expires", 1.0),
 }
+
+MEASURED = ("rtt_ns", "offset_ns", "uncertainty_ns")
+"""What is about now only while the peer is heard."""
 
 
 class EngineCollector(Collector):
@@ -118,9 +128,26 @@ def _links(links: list[Status]) -> Iterator[Metric]:
     for key, (name, text, unit) in LINK_GAUGES.items():
         gauge = GaugeMetricFamily(f"{PREFIX}link_{name}", text, labels=("site",))
         for link in links:
-            if link[key] is not None:
+            is_known = link["state"] in HEARD_STATES or key not in MEASURED
+            if link[key] is not None and is_known:
                 gauge.add_metric((link["site"],), link[key] * unit)
         yield gauge
+    yield _link_latency(links)
+
+
+def _link_latency(links: list[Status]) -> Metric:
+    latency = GaugeMetricFamily(
+        PREFIX + "link_latency_seconds",
+        "Of the last seconds' heartbeats; one way to within the clock uncertainty",
+        labels=("site", "way", "quantile"),
+    )
+    for link in links:
+        if link["latency"] is None or link["state"] not in HEARD_STATES:
+            continue
+        for way in ("there", "back", "round_trip"):
+            for quantile, key in (("0.5", "p50_ns"), ("0.99", "p99_ns")):
+                latency.add_metric((link["site"], way, quantile), link["latency"][way][key] / 1e9)
+    return latency
 
 
 def _sources(status: Status) -> Iterator[Metric]:
