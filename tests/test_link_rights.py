@@ -7,12 +7,13 @@ import msgspec
 import numpy as np
 import pytest
 
-from app.bridge.bodies import Hello, StreamInfo
+from app.bridge.bodies import Hello, StreamInfo, encode_hello
 from app.bridge.events import PeerKnown, PspsReceived, SpikesReceived
 from app.config.check import check_site, check_together
 from app.config.experiment import Experiment
 from app.config.load import load_experiment, load_site
 from app.config.site import Peer, PeerRights, Site
+from app.core.frames import MAX_BODY_BYTES
 from app.core.spikes import PSP_RECORD, SPIKE_RECORD, Provenance, SpikeBatch
 from app.engine.own_events import routes_of
 from app.engine.peer_rights import PermittedStream, PspRights, permitted_stream, psp_rights
@@ -296,6 +297,30 @@ def test_a_site_alone_finds_that_a_peer_may_send_nothing() -> None:
     alone = allowed(sites["southampton"], "zurich", send=())
     sentences = check_together(experiment, [alone])
     assert any("peer zurich" in s and "may.send" in s for s in sentences)
+
+
+def test_more_neurons_than_a_greeting_holds_are_a_conflict() -> None:
+    _, sites = chain()
+    (chip,) = sites["zurich"].chips
+
+    def with_neurons(n: int) -> Site:
+        many = msgspec.structs.replace(chip, neurons=tuple(range(n)))
+        return msgspec.structs.replace(sites["zurich"], chips=(many,))
+
+    def too_many(site: Site) -> list[str]:
+        return [s for s in check_site(site) if "bytes of a greeting" in s]
+
+    for n, is_too_many in ((9_900, False), (12_500, True)):
+        site = with_neurons(n)
+        assert bool(too_many(site)) == is_too_many
+        mine = stream("chip1", *site.chips[0].neurons)
+        hello = Hello(
+            min_version=1, max_version=1, site="z" * 63, session="0" * 32,
+            experiment_hash="0" * 64, clock="c" * 80, streams=(mine,),
+            last_seqs={f"{i:032x}": 2**48 - 1 for i in range(64)},
+        )  # fmt: skip
+        assert (len(encode_hello(hello)) > MAX_BODY_BYTES) == is_too_many
+    assert not too_many(allowed(with_neurons(12_500), "southampton", receive=()))
 
 
 @pytest.mark.parametrize(

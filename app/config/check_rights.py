@@ -5,6 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from app.config.experiment import Experiment, Synapse
 from app.config.site import Peer, PlaybackAmplifier, Site
 
+MAX_GREETING_BYTES = 56_000
+"""A greeting is one frame of at most 65,536 bytes; what else it says needs less than the rest."""
+
 
 def site_rights_conflicts(site: Site) -> list[str]:
     """Return the rights of peers that name what the site does not have."""
@@ -24,7 +27,26 @@ def site_rights_conflicts(site: Site) -> list[str]:
                     f"site {site.site}, peer {peer.site}: may.{right} names "
                     f"{', '.join(unknown)}, which this site does not have"
                 )
+        n_bytes = _greeting_bytes(site, peer)
+        if n_bytes > MAX_GREETING_BYTES:
+            sentences.append(
+                f"site {site.site}, peer {peer.site}: the neurons of may.receive take {n_bytes} "
+                f"bytes of a greeting, at most {MAX_GREETING_BYTES}; give the peer fewer "
+                "instruments, or the instruments fewer neurons"
+            )
     return sentences
+
+
+def _greeting_bytes(site: Site, peer: Peer) -> int:
+    """Return how long the list of all neurons of which a peer is told is when it is written."""
+    neurons: set[int] = set()
+    for amplifier in site.amplifiers:
+        if amplifier.name in peer.may.receive:
+            neurons |= {n.neuron for n in amplifier.neurons} | {p.post for p in amplifier.patterns}
+    for chip in site.chips:
+        if chip.name in peer.may.receive:
+            neurons |= set(chip.neurons)
+    return sum(len(f"{neuron},") for neuron in neurons)
 
 
 def rights_conflicts(experiment: Experiment, by_name: Mapping[str, Site]) -> list[str]:
