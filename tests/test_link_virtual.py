@@ -18,7 +18,7 @@ from app.bridge.events import (
 )
 from app.bridge.link import Link
 from app.bridge.settings import LinkSettings
-from app.core.frames import Frame, FrameError, FrameType, encode_frame
+from app.core.frames import Frame, FrameDecoder, FrameError, FrameType, encode_frame
 
 
 def received(end: End) -> list[int]:
@@ -131,6 +131,16 @@ def test_a_peer_that_proves_its_key_and_then_says_nothing_is_closed_after_3_s() 
     assert link.on_tick(3 * S) == []
     with pytest.raises(FrameError, match="no HELLO in time"):
         link.on_tick(3 * S + 1)
+
+
+def test_hello_names_the_newest_sessions_also_when_one_of_them_is_old() -> None:
+    names = [f"{i:032x}" for i in range(100, 200)]
+    link = Link(local("a", 1, (1,)), "b", lambda: 1, dict.fromkeys(names, 5))
+    link.recorded(names[0], 6)
+    link.on_connected(0)
+    (frame,) = FrameDecoder().feed(link.outbound.next_chunk(0, 1))
+    told = bodies.decode_hello(frame.body).last_seqs
+    assert told == {**dict.fromkeys(names[-63:], 5), names[0]: 6}
 
 
 def test_hello_twice_is_refused() -> None:

@@ -37,7 +37,8 @@ class Inbound:
 
     def recorded(self, session: str, seq: int) -> None:
         """Note that everything up to `seq` is on record here."""
-        self._recorded[session] = max(self._recorded.get(session, 0), seq)
+        # Out and in again: the order says which sessions are the newest.
+        self._recorded[session] = max(self._recorded.pop(session, 0), seq)
 
     def recorded_until(self, session: str) -> int:
         """Return the newest number that is on record here."""

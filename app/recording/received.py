@@ -31,7 +31,7 @@ def last_seqs_of_site(root: Path, site: str, n_newest: int = 20) -> dict[str, in
         for session, first, until in received:
             known = last.get(session)
             if known is None or first <= known + 1:
-                last[session] = max(until, known or 0)
+                last[session] = max(until, last.pop(session, 0))  # the newest ones last
     return last
 
 
