@@ -10,6 +10,7 @@ JSON. It ends with code 0 once everything it sent is acknowledged.
 
 import argparse
 import json
+import math
 import secrets
 import select
 import socket
@@ -19,7 +20,7 @@ import sys
 import time
 from collections import OrderedDict, deque
 
-MAGIC, VERSION = 0x4B425053, 1
+MAGIC, VERSION, ALPN = 0x4B425053, 1, "spikebridge/1"
 HEADER = struct.Struct("<IBBHIQQ")
 BATCH = struct.Struct("<HHIq")
 SPIKE = struct.Struct("<qqIfIBBH")
@@ -27,10 +28,11 @@ PSP = struct.Struct("<qQIIfIHBBI")
 HEARTBEAT = struct.Struct("<QqqB3xI")
 ACK = struct.Struct("<Q")
 GAP = struct.Struct("<QQ")
+EMPTY = struct.Struct("")
 HELLO, HELLO_OK, SPIKES, PSPS, ACK_TYPE, HB, GAP_TYPE, BYE = range(1, 9)
 RESEND = 1
 MAX_BODY, MAX_RECORDS, MAX_SEQ, MAX_TIME_NS = 65_536, 1024, 2**48 - 1, 2**62
-HEARTBEAT_S, ACK_S, DOWN_S, LATE_S = 0.05, 0.05, 2.0, 0.4
+HEARTBEAT_S, ACK_S, DOWN_S, LATE_S, KEPT_S = 0.05, 0.05, 2.0, 0.4, 60.0
 SPONTANEOUS = 2
 
 
@@ -76,9 +78,23 @@ def decode_batch(body, layout):
     if count > MAX_RECORDS or len(body) != BATCH.size + count * layout.size:
         raise ProtocolError(f"{count} records in {len(body)} bytes")
     records = list(layout.iter_unpack(body[BATCH.size :]))
-    if any(abs(record[0]) > MAX_TIME_NS for record in records):
-        raise ProtocolError("a time that cannot be")
+    is_sound = is_sound_spike if layout is SPIKE else is_sound_psp
+    if abs(complete_until_ns) > MAX_TIME_NS or not all(map(is_sound, records)):
+        raise ProtocolError("a value that cannot be")
     return stream, complete_until_ns, records
+
+
+def is_sound_spike(record):
+    """Say whether a spike's values can be."""
+    time_ns, _, _, amplitude_uv, _, kind, _, _ = record
+    return abs(time_ns) <= MAX_TIME_NS and kind <= SPONTANEOUS and not math.isinf(amplitude_uv)
+
+
+def is_sound_psp(record):
+    """Say whether a PSP's values can be; a weight that is no number is outside."""
+    time_ns, _, _, _, weight, _, _, kind, flags, _ = record
+    is_known = kind <= SPONTANEOUS and flags & 3 < 3
+    return abs(time_ns) <= MAX_TIME_NS and 0 <= weight <= 1 and is_known
 
 
 def fixed(layout, body):
@@ -86,6 +102,23 @@ def fixed(layout, body):
     if len(body) != layout.size:
         raise ProtocolError(f"{len(body)} bytes, expected {layout.size}")
     return layout.unpack(body)
+
+
+def decode_heartbeat(body):
+    """Return (nonce, sent_ns, echoed_received_ns, arm_state, stop_mark)."""
+    beat = nonce, sent_ns, received_ns, arm_state, _ = fixed(HEARTBEAT, body)
+    is_timely = abs(sent_ns) <= MAX_TIME_NS and abs(received_ns) <= MAX_TIME_NS
+    if nonce == 0 or arm_state > 3 or not is_timely:
+        raise ProtocolError("a heartbeat that cannot be")
+    return beat
+
+
+def decode_gap(body):
+    """Return the newest number that is declared missing."""
+    first, last = fixed(GAP, body)
+    if not 1 <= first <= last <= MAX_SEQ:
+        raise ProtocolError(f"GAP from {first} to {last}")
+    return last
 
 
 # --- one peer -------------------------------------------------------------------------------------
@@ -101,6 +134,7 @@ class Peer:
         self.unacknowledged = deque()  # (seq, type, body, echo, made_s, was it written)
         self.last_seq = 0
         self.n_cursor = 0  # how many of them have been written on this connection
+        self.next_seq = 1  # the number that the other side expects next
         self.received = {}  # by session of the other side: newest number
         self.peer_nonce = 0
         self.peer_nonce_ns = 0
@@ -110,11 +144,12 @@ class Peer:
     # our side of the numbered frames
 
     def queue(self, kind, body):
-        """Give a body its number and keep it until it is acknowledged."""
+        """Give a body its number and keep it until it is acknowledged, or a minute old."""
         self.last_seq += 1
-        self.unacknowledged.append(
-            [self.last_seq, kind, body, self.peer_nonce, time.monotonic(), False]
-        )
+        now_s = time.monotonic()
+        self.unacknowledged.append([self.last_seq, kind, body, self.peer_nonce, now_s, False])
+        while self.unacknowledged[0][4] < now_s - KEPT_S:
+            self.forget_oldest()
 
     def queue_spike(self):
         """Queue one spike that fires now."""
@@ -127,8 +162,12 @@ class Peer:
         if seq > self.last_seq:
             raise ProtocolError(f"ACK of {seq}, which we never sent")
         while self.unacknowledged and self.unacknowledged[0][0] <= seq:
-            self.unacknowledged.popleft()
-            self.n_cursor = max(0, self.n_cursor - 1)
+            self.forget_oldest()
+
+    def forget_oldest(self):
+        """Keep the oldest no more."""
+        self.unacknowledged.popleft()
+        self.n_cursor = max(0, self.n_cursor - 1)
 
     # connections
 
@@ -184,8 +223,11 @@ class Peer:
         if not self.is_up or self.n_cursor >= len(self.unacknowledged):
             return b""
         entry = self.unacknowledged[self.n_cursor]
-        self.n_cursor += 1
         seq, kind, body, echo, made_s, was_written = entry
+        if seq > self.next_seq:  # what was before it is kept no more
+            first, self.next_seq = self.next_seq, seq
+            return encode(GAP_TYPE, GAP.pack(first, seq - 1))
+        self.n_cursor, self.next_seq = self.n_cursor + 1, seq + 1
         entry[5] = True
         is_late = was_written or time.monotonic() - made_s > LATE_S
         return encode(kind, body, flags=RESEND if is_late else 0, seq=seq, echo=echo)
@@ -197,16 +239,16 @@ class Peer:
         elif self.hello is None:
             raise ProtocolError(f"type {kind} before HELLO")
         elif kind == HELLO_OK:
+            fixed(EMPTY, body)
             self.is_accepted = True
         elif kind in (SPIKES, PSPS):
             self.take_numbered(kind, flags, seq, echo, body)
         elif kind == HB:
-            nonce, _sent_ns, _received_ns, _arm_state, _stop_mark = fixed(HEARTBEAT, body)
-            self.peer_nonce, self.peer_nonce_ns = nonce, time.monotonic_ns()
+            self.peer_nonce, self.peer_nonce_ns = decode_heartbeat(body)[0], time.monotonic_ns()
         elif kind == ACK_TYPE:
             self.acknowledge(fixed(ACK, body)[0])
         elif kind == GAP_TYPE:
-            self.take_gap(fixed(GAP, body)[1])
+            self.take_gap(decode_gap(body))
         else:
             raise ProtocolError(f"goodbye: {body.decode('utf-8', 'replace')}")
 
@@ -220,8 +262,9 @@ class Peer:
             raise ProtocolError("no common version")
         self.hello = hello
         self.received.setdefault(hello["session"], 0)
-        self.acknowledge(min(self.last_seq, hello["last_seqs"].get(self.session, 0)))
-        self.n_cursor = 0
+        on_record = min(self.last_seq, hello["last_seqs"].get(self.session, 0))
+        self.acknowledge(on_record)
+        self.n_cursor, self.next_seq = 0, on_record + 1
         self.control.append(encode(HELLO_OK))
 
     def take_numbered(self, kind, flags, seq, echo, body):
@@ -269,7 +312,7 @@ def connect(arguments):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_3
     context.check_hostname = False  # a site is its certificate, wherever it is
-    context.set_alpn_protocols(["spikebridge/1"])
+    context.set_alpn_protocols([ALPN])
     context.load_cert_chain(arguments.certificate, arguments.key)
     context.load_verify_locations(arguments.peer_certificate)
     plain = socket.create_connection((arguments.host, arguments.port), timeout=5.0)
@@ -277,7 +320,7 @@ def connect(arguments):
     tls = context.wrap_socket(plain)
     with open(arguments.peer_certificate, encoding="ascii") as file:
         pinned = ssl.PEM_cert_to_DER_cert(file.read())
-    if tls.getpeercert(binary_form=True) != pinned or tls.selected_alpn_protocol() is None:
+    if tls.getpeercert(binary_form=True) != pinned or tls.selected_alpn_protocol() != ALPN:
         tls.close()
         raise ProtocolError("the other end is not the pinned peer")
     tls.setblocking(False)

@@ -187,6 +187,8 @@ def test_the_ends_of_the_weights_are_weights(weight: float) -> None:
         (struct.pack("<HHIq", 0, 0, 0, -(2**63)), bodies.decode_psps, "complete until"),
         (struct.pack("<QqqBxxxI", 1, 2**63 - 1, 0, 0, 0), bodies.decode_heartbeat, "HB: time"),
         (struct.pack("<QqqBxxxI", 1, 0, -(2**63), 0, 0), bodies.decode_heartbeat, "HB: time"),
+        (struct.pack("<QqqBxxxI", 1, 0, 0, 4, 0), bodies.decode_heartbeat, "HB: arm state 4"),
+        (struct.pack("<QqqBxxxI", 0, 0, 0, 1, 0), bodies.decode_heartbeat, "HB: nonce 0"),
         (struct.pack("<QQ", 0, 3), bodies.decode_gap, "GAP from 0 to 3"),
         (struct.pack("<QQ", 4, 3), bodies.decode_gap, "GAP from 4 to 3"),
         (struct.pack("<QQ", 1, 2**64 - 1), bodies.decode_gap, "GAP from 1"),
@@ -201,6 +203,7 @@ def test_impossible_values_are_refused_by_name(body: bytes, decode, words: str) 
 
 
 GOOD = msgspec.json.encode(hello())
+TWICE = msgspec.json.encode(hello().streams[0])
 
 
 @pytest.mark.parametrize(
@@ -216,6 +219,8 @@ GOOD = msgspec.json.encode(hello())
         GOOD.replace(b'"site":"padova"', b'"site":null'),
         GOOD.replace(b'"site"', b'"place"'),
         GOOD.replace(b"0123456789abcdef", b"0123"),
+        GOOD.replace(b"0123456789abcdef", b"0123456789abcdeg"),
+        GOOD.replace(b'"streams":[', b'"streams":[' + TWICE + b","),
         GOOD.replace(b"mock", b"dream"),
         GOOD.replace(b":17}", b":-1}"),
         GOOD.replace(b":17}", b":281474976710656}"),

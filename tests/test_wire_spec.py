@@ -8,24 +8,26 @@ import importlib.util
 import itertools
 import json
 import os
+import random
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from bridge_rig import folder, running, wait_until
 from link_world import MS, S, Wire, batch, pair, run
+from test_link_mutations import DECODERS, damaged
 from wire_frames import vectors
 
 from app.bridge.events import GapDeclared, PspsReceived, SpikesReceived
 from app.bridge.settings import LinkSettings
-from app.core.frames import FrameDecoder, FrameType
+from app.core.frames import FrameDecoder, FrameError, FrameType
 from app.core.spikes import PSP_RECORD
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -153,6 +155,84 @@ def test_the_reference_peer_reads_and_writes_every_vector(reference: ModuleType)
         if fixed is not None:
             assert fixed.pack(*reference.fixed(fixed, body)) == body
         assert reference.encode(kind, body, flags=flags, seq=seq, echo=echo) == data
+
+
+def test_the_reference_peer_and_the_code_refuse_the_same(reference: ModuleType) -> None:
+    """Whoever reads one of the two, or the page, knows what the others take."""
+    rng = random.Random(2)
+    frames = [data for name, data in vectors().items() if name != "HELLO"]
+    n_refused = 0
+    for _ in range(20_000):
+        data = damaged(rng, frames)
+        is_refused = is_refused_by_the_code(data)
+        assert is_refused_by_the_reference(reference, data) == is_refused, data.hex()
+        n_refused += is_refused
+    assert 4_000 < n_refused < 16_000
+
+
+def is_refused_by_the_code(data: bytes) -> bool:
+    try:
+        for frame in FrameDecoder().feed(data):
+            if frame.type >= FrameType.COMMAND or (frame.type is FrameType.HELLO_OK and frame.body):
+                return True
+            if frame.type in DECODERS and frame.type is not FrameType.HELLO:
+                DECODERS[frame.type](frame.body)
+    except FrameError:
+        return True
+    return False
+
+
+def is_refused_by_the_reference(reference: ModuleType, data: bytes) -> bool:
+    decoders = {
+        reference.HELLO_OK: lambda body: reference.fixed(reference.EMPTY, body),
+        reference.SPIKES: lambda body: reference.decode_batch(body, reference.SPIKE),
+        reference.PSPS: lambda body: reference.decode_batch(body, reference.PSP),
+        reference.ACK_TYPE: lambda body: reference.fixed(reference.ACK, body),
+        reference.HB: reference.decode_heartbeat,
+        reference.GAP_TYPE: reference.decode_gap,
+    }
+    try:
+        for kind, _flags, _seq, _echo, body in reference.decode(bytearray(data)):
+            if kind in decoders:
+                decoders[kind](body)
+    except reference.ProtocolError:
+        return True
+    return False
+
+
+def test_the_reference_peer_declares_what_it_keeps_no_more(reference: ModuleType) -> None:
+    peer = reference.Peer(
+        SimpleNamespace(site="b", peer="zurich", stream="x", neuron=1, experiment_hash="")
+    )
+    (hello,) = FrameDecoder().feed(vectors()["HELLO"])
+
+    def written_after(last_seqs: dict[str, int]) -> list[tuple[str, int, bytes]]:
+        peer.greet()
+        body = json.dumps({**json.loads(hello.body), "last_seqs": last_seqs}).encode()
+        peer.take(reference.HELLO, 0, 0, 0, body)
+        peer.take(reference.HELLO_OK, 0, 0, 0, b"")
+        data = b"".join(iter(peer.outgoing, b""))
+        return [
+            (f.type.name, int(f.flags), f.seq, f.body if f.type is FrameType.GAP else b"")
+            for f in FrameDecoder().feed(data)
+        ][2:]
+
+    for _ in range(5):
+        peer.queue_spike()
+    assert written_after({}) == [("SPIKES", 0, seq, b"") for seq in (1, 2, 3, 4, 5)]
+    peer.take(reference.ACK_TYPE, 0, 0, 0, reference.ACK.pack(3))
+    again = [("SPIKES", 1, seq, b"") for seq in (4, 5)]
+    assert written_after({peer.session: 3}) == again
+    assert written_after({}) == [("GAP", 0, 0, reference.GAP.pack(1, 3)), *again], (
+        "the other side has lost its record"
+    )
+    for entry in peer.unacknowledged:
+        entry[4] -= reference.KEPT_S
+    peer.queue_spike()
+    assert written_after({peer.session: 3}) == [
+        ("GAP", 0, 0, reference.GAP.pack(4, 5)),
+        ("SPIKES", 0, 6, b""),
+    ]
 
 
 def test_the_reference_peer_uses_the_standard_library_only() -> None:

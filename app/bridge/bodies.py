@@ -35,6 +35,8 @@ MAX_TIME_NS = 2**62
 """146 years: whatever is added to such a time still fits the 64 bits in which it is recorded."""
 _NEWEST_KIND = max(int(kind) for kind in EventKind)
 _PROVENANCE_BITS = 3
+_LAST_ARM_STATE = 3
+_HEX_DIGITS = frozenset("0123456789abcdefABCDEF")
 _N_PROVENANCES = len(Provenance)
 
 _Version = Annotated[int, msgspec.Meta(ge=0, le=255)]
@@ -97,8 +99,11 @@ def decode_hello(body: bytes) -> Hello:
         hello = msgspec.json.decode(body, type=Hello)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise FrameError(f"HELLO is not valid: {exc}") from exc
-    if len(hello.session) != 32:
+    if len(hello.session) != 32 or not set(hello.session) <= _HEX_DIGITS:
         raise FrameError(f"HELLO: session {hello.session[:40]!r} is not 128 bits in hex")
+    numbers = [info.stream for info in hello.streams]
+    if len(set(numbers)) != len(numbers):
+        raise FrameError(f"HELLO: two streams with one number among {numbers[:40]}")
     return hello
 
 
@@ -112,6 +117,10 @@ def encode_heartbeat(beat: Heartbeat) -> bytes:
 def decode_heartbeat(body: bytes) -> Heartbeat:
     """Return the heartbeat in a body. Raises `FrameError`."""
     beat = Heartbeat(*_unpack(HEARTBEAT, body, "HB"))
+    if beat.nonce == 0:
+        raise FrameError("HB: nonce 0 means none")
+    if beat.arm_state > _LAST_ARM_STATE:
+        raise FrameError(f"HB: arm state {beat.arm_state}, at most {_LAST_ARM_STATE}")
     for time_ns in (beat.sent_ns, beat.echoed_received_ns):
         if not (-MAX_TIME_NS <= time_ns <= MAX_TIME_NS):
             raise FrameError(f"HB: time {time_ns} ns, at most {MAX_TIME_NS} either way")

@@ -119,6 +119,8 @@ class Link:
             return events
         match frame.type:
             case FrameType.HELLO_OK:
+                if frame.body:
+                    raise FrameError(f"HELLO_OK with {len(frame.body)} bytes, expected none")
                 self._has_peer_accepted = True
                 events += self._up_if_greeted(now_ns)
             case FrameType.HB:
