@@ -4,16 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.config.site import (
-    AerUdpChip,
+from app.config.amplifiers import (
     Amplifier,
     ImpedanceLimits,
     IntanRhxAmplifier,
     OpenEphysAmplifier,
     PlaybackAmplifier,
-    Site,
     StimPattern,
 )
+from app.config.site import AerUdpChip, Site
 from app.core.clock import monotonic_ns
 from app.core.spikes import Provenance
 from app.mock_rig import with_addresses

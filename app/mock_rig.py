@@ -17,14 +17,8 @@ from typing import Any
 
 import msgspec
 
-from app.config.site import (
-    AerUdpChip,
-    ArcOneSmu,
-    IntanRhxAmplifier,
-    OpenEphysAmplifier,
-    Site,
-    Smu,
-)
+from app.config.amplifiers import IntanRhxAmplifier, OpenEphysAmplifier
+from app.config.site import AerUdpChip, ArcOneSmu, Site, Smu
 
 log = logging.getLogger(__name__)
 

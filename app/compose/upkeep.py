@@ -6,8 +6,8 @@ from pathlib import Path
 
 from app.compose.ground import Ground
 from app.compose.record import Record
+from app.config.amplifiers import IntanRhxAmplifier
 from app.config.load import ConfigError, load_site
-from app.config.site import IntanRhxAmplifier
 from app.core.acquisition import Acquisition
 from app.core.clock import monotonic_ns
 from app.engine.amplifier_upkeep import AmplifierUpkeep

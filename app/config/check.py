@@ -5,11 +5,12 @@ Each function returns sentences; an empty list means no conflict. Nothing here d
 
 from collections.abc import Iterable, Mapping
 
+from app.config.amplifiers import PlaybackAmplifier
 from app.config.check_amplifiers import amplifier_conflicts, double
 from app.config.check_culture import culture_conflicts, own_culture_conflicts
 from app.config.check_rights import rights_conflicts, site_rights_conflicts
 from app.config.experiment import Experiment, Synapse
-from app.config.site import PlaybackAmplifier, Site
+from app.config.site import Site
 
 HEARTBEAT_S = 0.05
 """The freshness bound overstates a PSP's age by up to one heartbeat interval."""

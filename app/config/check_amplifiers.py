@@ -3,13 +3,13 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from app.config.site import (
+from app.config.amplifiers import (
     Amplifier,
     IntanRhxAmplifier,
     OpenEphysAmplifier,
     PlaybackAmplifier,
-    Site,
 )
+from app.config.site import Site
 
 
 def amplifier_conflicts(site: Site) -> list[str]:

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from app.config.amplifiers import PlaybackAmplifier
 from app.config.experiment import Experiment, Synapse
-from app.config.site import Peer, PlaybackAmplifier, Site
+from app.config.site import Peer, Site
 
 MAX_GREETING_BYTES = 56_000
 """A greeting is one frame of at most 65,536 bytes; what else it says needs less than the rest."""

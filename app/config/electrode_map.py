@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from app.config.amplifiers import Amplifier, PlaybackAmplifier
 from app.config.load import ConfigError, read_bounded
-from app.config.site import Amplifier, PlaybackAmplifier, Site
+from app.config.site import Site
 
 MICROMETRES = {"um": 1.0, "mm": 1e3, "m": 1e6}
 

@@ -12,9 +12,10 @@ from typing import Literal, TypeVar
 
 import msgspec
 
+from app.config.amplifiers import IntanRhxAmplifier
 from app.config.limits import ChipLimits, DeviceLimits, StimulationLimits
 from app.config.load import parse, read_bounded
-from app.config.site import Device, IntanRhxAmplifier, Site
+from app.config.site import Device, Site
 from app.config.units import Name, Text
 
 Limits = StimulationLimits | DeviceLimits | ChipLimits

@@ -6,14 +6,14 @@ from typing import Any
 
 import msgspec
 
-from app.config.experiment import Experiment
-from app.config.site import (
+from app.config.amplifiers import (
     Amplifier,
     IntanRhxAmplifier,
     OpenEphysAmplifier,
     PlaybackAmplifier,
-    Site,
 )
+from app.config.experiment import Experiment
+from app.config.site import Site
 from app.core.spikes import Provenance
 
 MAX_DEVICES = 400

@@ -7,14 +7,11 @@ from typing import Any
 import msgspec
 
 from app.bridge import keys
+from app.config.amplifiers import PlaybackAmplifier
 from app.config.experiment import Experiment
 from app.config.load import ConfigError, as_toml, load_experiment, load_site
 from app.config.overrides import OverrideFile, read_overrides
-from app.config.site import (
-    PlaybackAmplifier,
-    Site,
-    Smu,
-)
+from app.config.site import Site, Smu
 from app.demo.units import ARC_ONE, bench_units, moved_to_units, refuse_short_pulses
 from drivers.errors import InstrumentError
 

@@ -5,7 +5,7 @@ import io
 from collections.abc import Sequence
 from statistics import median
 
-from app.config.site import ImpedanceLimits
+from app.config.amplifiers import ImpedanceLimits
 from app.safety.quantity import amount
 from drivers.mea.protocol import ElectrodeImpedance, ImpedanceCheck
 

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from app.config.site import Device, ImpedanceLimits, IntanRhxAmplifier, Site
+from app.config.amplifiers import ImpedanceLimits, IntanRhxAmplifier
+from app.config.site import Device, Site
 from app.console.control import Caller
 from app.console.description import NO_FOLDER
 from app.console.messages import CommandRefusedError

@@ -9,9 +9,10 @@ import msgspec
 import numpy as np
 
 from app.config.about import Culture
+from app.config.amplifiers import Amplifier
 from app.config.electrode_map import amplifier_positions_um
 from app.config.experiment import Experiment
-from app.config.site import Amplifier, Site
+from app.config.site import Site
 from app.console.feed import FeedFormat
 from app.core.batch_maker import ElectrodeUse
 from app.core.detector_settings import DetectorSettings

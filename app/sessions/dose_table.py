@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from app.config.site import IntanRhxAmplifier, Site
+from app.config.amplifiers import IntanRhxAmplifier
+from app.config.site import Site
 from app.recording.history import PastDose
 from app.safety.quantity import amount
 from app.safety.rates import DAY_NS, HOUR_NS
