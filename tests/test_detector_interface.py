@@ -58,6 +58,18 @@ def test_a_threshold_can_be_moved_while_samples_come() -> None:
         detector.set_threshold(ThresholdChange(("X-999",), threshold_sigma=5.0))
 
 
+def test_each_channel_may_have_a_threshold_of_its_own() -> None:
+    x = noise_uv(2.0, 3, sigma_uv=3.0)
+    settings = DetectorSettings(
+        **QUICK, threshold_uv={"A-000": 25.0}, channel_threshold_sigma={"A-002": 8.0}
+    )
+    detector = Detector(stream(3), settings)
+    run(detector, cut(counts(x)))
+    status = detector.status()
+    expected = [25.0, 5 * status.sigma_uv[1], 8 * status.sigma_uv[2]]
+    assert status.threshold_uv.tolist() == pytest.approx(expected)
+
+
 def test_details_follow_under_the_same_id() -> None:
     x = noise_uv(2.0, 2, sigma_uv=3.0)
     x[10_000:10_008, 0] -= np.arange(8) * 20.0  # crosses early, and has its trough late
@@ -215,8 +227,10 @@ def test_memory_layout_and_writability_of_a_block_do_not_matter() -> None:
 def test_unknown_channels_are_refused_by_name() -> None:
     with pytest.raises(ValueError, match="bad channel B-000"):
         Detector(stream(2), DetectorSettings(), ("B-000",))
-    with pytest.raises(ValueError, match="fixed threshold X"):
+    with pytest.raises(ValueError, match="threshold of its own X"):
         Detector(stream(2), DetectorSettings(threshold_uv={"X": 30.0}))
+    with pytest.raises(ValueError, match="threshold of its own Y"):
+        Detector(stream(2), DetectorSettings(channel_threshold_sigma={"Y": 6.0}))
 
 
 @pytest.mark.parametrize(
@@ -227,6 +241,11 @@ def test_unknown_channels_are_refused_by_name() -> None:
         ({"threshold_sigma": -5.0}, "threshold_sigma"),
         ({"threshold_uv": {"A-000": -50.0}}, "A-000"),
         ({"threshold_uv": {"A-000": math.nan}}, "A-000"),
+        ({"channel_threshold_sigma": {"A-001": math.nan}}, "A-001 is nan sigma"),
+        (
+            {"channel_threshold_sigma": {"A-001": 4.0}, "threshold_uv": {"A-001": 40.0}},
+            "A-001 has a threshold in uV and one in sigma",
+        ),
         ({"dead_time_s": math.nan}, "dead_time_s"),
         ({"blank_after_s": -0.001}, "blank_after_s"),
         ({"coincidence_fraction": 0.0}, "coincidence_fraction"),

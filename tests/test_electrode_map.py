@@ -116,6 +116,7 @@ def test_detection_that_cannot_be_is_a_conflict() -> None:
     detection = msgspec.structs.replace(
         amplifier.detection,
         threshold_uv={good: 50.0, bad: 60.0, "Z-999": 70.0},
+        channel_threshold_sigma={"Z-998": 6.0, "Z-999": 6.0},
         band_low_hz=6000.0,
         band_high_hz=300.0,
     )
@@ -124,6 +125,8 @@ def test_detection_that_cannot_be_is_a_conflict() -> None:
     assert "band 6000 to 300 Hz, its edges must rise" in text
     assert f"a fixed threshold is set for channel {bad}, which is in bad_channels" in text
     assert "a fixed threshold is set for channel Z-999, which is not in channels" in text
+    assert "a threshold in sigma is set for channel Z-998, which is not in channels" in text
+    assert "channel Z-999 has a threshold in uV and one in sigma" in text
     assert f"channel {good}" not in text
 
 
@@ -134,6 +137,7 @@ def test_what_the_site_says_reaches_the_detector() -> None:
         n_poles_per_edge=2,
         has_common_reference=True,
         threshold_uv={"A-000": 50.0},
+        channel_threshold_sigma={"A-001": 6.0},
         saturation_uv=5000.0,
         max_rate_hz=200.0,
         coincidence_fraction=0.5,

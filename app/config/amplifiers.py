@@ -35,6 +35,8 @@ class Detection(_Section, frozen=True, kw_only=True):
     threshold_sigma: Positive = 5.0
     threshold_uv: dict[str, Positive] = {}
     """Fixed thresholds by channel, in place of `threshold_sigma`."""
+    channel_threshold_sigma: dict[str, Positive] = {}
+    """Multiples of the noise by channel, in place of `threshold_sigma`."""
     polarity: Literal["neg", "pos", "both"] = "neg"
     dead_time_s: Positive = 1e-3
     saturation_uv: Positive | None = None

@@ -62,6 +62,9 @@ def _channel_conflicts(amplifier: Amplifier) -> Iterator[str]:
     """Nothing may rest on a channel that is excluded, or not there."""
     yield from double("two neurons are on channel", [n.channel for n in amplifier.neurons])
     yield from double("listed twice in bad_channels:", amplifier.bad_channels)
+    detection = amplifier.detection
+    for channel in sorted(set(detection.threshold_uv) & set(detection.channel_threshold_sigma)):
+        yield f"channel {channel} has a threshold in uV and one in sigma"
     for use, channel in _channel_uses(amplifier):
         if channel in amplifier.bad_channels:
             yield f"{use} channel {channel}, which is in bad_channels"
@@ -83,3 +86,5 @@ def _channel_uses(amplifier: Amplifier) -> Iterator[tuple[str, str]]:
             yield f"pattern {pattern.pattern_id} uses", channel
     for channel in amplifier.detection.threshold_uv:
         yield "a fixed threshold is set for", channel
+    for channel in amplifier.detection.channel_threshold_sigma:
+        yield "a threshold in sigma is set for", channel

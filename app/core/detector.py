@@ -42,7 +42,8 @@ class Detector:
         from app.core import detection_kernel  # noqa: PLC0415
 
         _refuse_unknown(stream_format, "bad channel", bad_channels)
-        _refuse_unknown(stream_format, "channel with a fixed threshold", settings.threshold_uv)
+        own_thresholds = {**settings.threshold_uv, **settings.channel_threshold_sigma}
+        _refuse_unknown(stream_format, "channel with a threshold of its own", own_thresholds)
         self.stream_format = stream_format
         self.settings = settings
         self._kernel = detection_kernel

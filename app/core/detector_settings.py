@@ -22,6 +22,8 @@ class DetectorSettings:
     threshold_sigma: float = 5.0
     threshold_uv: Mapping[str, float] = field(default_factory=dict)
     """Fixed thresholds by channel name, in place of `threshold_sigma`."""
+    channel_threshold_sigma: Mapping[str, float] = field(default_factory=dict)
+    """Multiples of the noise by channel name, in place of `threshold_sigma`."""
     polarity: Literal["neg", "pos", "both"] = "neg"
     dead_time_s: float = 0.001
     trough_window_s: float = 0.0005
@@ -71,7 +73,9 @@ class DetectorSettings:
             value = getattr(self, name)
             if value is not None and not (0 < value < math.inf):
                 raise ValueError(f"detector: {name} is {value} {unit}, must be above 0 and finite")
-        _refuse_bad_thresholds(self.threshold_uv)
+        _refuse_bad_thresholds(self.threshold_uv, "uV")
+        _refuse_bad_thresholds(self.channel_threshold_sigma, "sigma")
+        _refuse_both(self.threshold_uv, self.channel_threshold_sigma)
         if not (0 < self.coincidence_fraction <= 1):
             raise ValueError(
                 f"detector: coincidence_fraction is {self.coincidence_fraction}, allowed above 0 "
@@ -104,10 +108,17 @@ _POSITIVE = {
 }
 
 
-def _refuse_bad_thresholds(threshold_uv: Mapping[str, float]) -> None:
-    for channel, value_uv in threshold_uv.items():
-        if not (0 < value_uv < math.inf):
+def _refuse_bad_thresholds(thresholds: Mapping[str, float], unit: str) -> None:
+    for channel, value in thresholds.items():
+        if not (0 < value < math.inf):
             raise ValueError(
-                f"detector: threshold of channel {channel} is {value_uv} uV, must be a magnitude "
+                f"detector: threshold of channel {channel} is {value} {unit}, must be a magnitude "
                 "above 0 and finite; polarity says which side"
             )
+
+
+def _refuse_both(threshold_uv: Mapping[str, float], threshold_sigma: Mapping[str, float]) -> None:
+    if twice := sorted(set(threshold_uv) & set(threshold_sigma)):
+        raise ValueError(
+            f"detector: channel {twice[0]} has a threshold in uV and one in sigma; take one out"
+        )

@@ -85,7 +85,8 @@ def _channels(
     channels = np.zeros(len(names), layout.CHANNEL)
     channels["is_enabled"] = [name not in bad_channels for name in names]
     channels["pinned_uv"] = [settings.threshold_uv.get(name, 0.0) for name in names]
-    channels["threshold_sigma"] = settings.threshold_sigma
+    own_sigma = settings.channel_threshold_sigma
+    channels["threshold_sigma"] = [own_sigma.get(name, settings.threshold_sigma) for name in names]
     return channels
 
 

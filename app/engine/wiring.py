@@ -80,6 +80,7 @@ def detector_settings(amplifier: Amplifier, n_channels: int) -> DetectorSettings
         has_common_reference=detection.has_common_reference,
         threshold_sigma=detection.threshold_sigma,
         threshold_uv=detection.threshold_uv,
+        channel_threshold_sigma=detection.channel_threshold_sigma,
         polarity=detection.polarity,
         dead_time_s=detection.dead_time_s,
         saturation_uv=detection.saturation_uv,
