@@ -98,6 +98,21 @@ def test_blanking_reaches_back_before_the_mark() -> None:
     assert not np.any(found["amplitude_uv"] < -100)
 
 
+def test_each_pulse_of_a_train_is_blanked() -> None:
+    x = noise_uv(1.0, 8)
+    pulses = range(10_000, 12_000, 200)
+    for pulse in pulses:
+        x[pulse : pulse + 20, :3] -= 1000.0  # on too few channels for a veto
+    marks = [StimMark(pulse, 0, 1e-6) for pulse in pulses]
+    samples = counts(x)
+    for repeats, n_hit in ((tuple(marks[1:]), 0), ((), 9)):
+        block = SampleBlock(samples, 0, 0, 0, (marks[0],), repeats)
+        detector = Detector(stream(8), DetectorSettings(**QUICK))
+        found = run(detector, [block])
+        strong = found[found["amplitude_uv"] < -100]
+        assert len(set(strong["sample_index"] // 200)) == n_hit
+
+
 def test_a_trough_search_ends_where_blanking_begins() -> None:
     x = noise_uv(1.0, 1, sigma_uv=3.0)
     add_spikes(x, 0, [10_000], -100.0)

@@ -229,3 +229,13 @@ def test_second_phase_behind_a_pause_is_the_same_stimulus_and_a_new_one_is_not()
     words = {10: 0x0102, 14: 0x0002, 40: 0x0102}
     blocks = feed(stream(quiet=10), frames(0, 1, words))
     assert [m.sample_index for b in blocks for m in b.stimuli] == [10, 40]
+    assert [m.sample_index for b in blocks for m in b.repeats] == [14]
+
+
+def test_each_pulse_of_a_train_is_told_and_the_train_is_one_stimulus() -> None:
+    train = {start + i: 0x0102 for start in range(50, 250, 40) for i in range(8)}
+    blocks = feed(stream(quiet=200), frames(0, 2, train), 700)
+    assert [m.sample_index for b in blocks for m in b.stimuli] == [50]
+    repeats = [m for b in blocks for m in b.repeats]
+    assert [m.sample_index for m in repeats] == [90, 130, 170, 210]
+    assert {m.amplitude_a for m in repeats} == {-2e-6}

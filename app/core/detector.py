@@ -98,7 +98,7 @@ class Detector:
         if block.n_lost != 0 or block.first_sample != self._end:
             has_gap = self._is_started
             n_before_gap = self._begin_stretch(block, found)
-        if block.stimuli:
+        if block.stimuli or block.repeats:
             self._take_marks(block)
         n_rows = len(samples)
         if n_rows <= layout.MAX_ROWS:
@@ -206,7 +206,7 @@ class Detector:
         return sum(len(spikes) for spikes, _ in found)
 
     def _take_marks(self, block: SampleBlock) -> None:
-        for mark in block.stimuli:
+        for mark in (*block.stimuli, *block.repeats):
             self._n_stray_marks += not (block.first_sample <= mark.sample_index < block.end_sample)
             self._waiting_marks.append((mark.sample_index, mark.channel))
         self._waiting_marks.sort()

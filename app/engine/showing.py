@@ -61,9 +61,10 @@ class Showing:
         self.feed.time_of = partial(_time_ns, mapping)
 
     def block(self, block: SampleBlock) -> None:
-        """Take the stimuli that a block shows."""
-        if block.stimuli and self._mapping is not None:
-            starts = {mark.sample_index for mark in block.stimuli}
+        """Take the stimuli that a block shows, pulse by pulse."""
+        marks = (*block.stimuli, *block.repeats)
+        if marks and self._mapping is not None:
+            starts = {mark.sample_index for mark in marks}
             for start in sorted(starts):
                 from_ns = _time_ns(self._mapping, start)
                 span = Span(SpanKind.STIMULUS, from_ns, from_ns + self._blank_ns)

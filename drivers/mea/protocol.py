@@ -54,6 +54,9 @@ class SampleBlock:
     received_ns: int
     """Host CLOCK_MONOTONIC when the last byte of the block was read."""
     stimuli: tuple[StimMark, ...] = ()
+    repeats: tuple[StimMark, ...] = ()
+    """Where current began to flow again in a stimulus that was told: the later pulses of a train, a
+    phase after a pause. An artefact each, and no further stimulus."""
 
     @property
     def end_sample(self) -> int:

@@ -128,9 +128,8 @@ class WaveformStream:
         first_sample = self._end_sample - len(frames)
         if n_lost:
             self._is_stimulating[:] = False
-        return SampleBlock(
-            samples, first_sample, n_lost, received_ns, self._marks(words, first_sample)
-        )
+        stimuli, repeats = self._marks(words, first_sample)
+        return SampleBlock(samples, first_sample, n_lost, received_ns, stimuli, repeats)
 
     def _advance(self, timestamp: int, n_frames: int) -> int:
         """Move the 64-bit count on over a stretch; return how many samples are missing before."""
@@ -147,23 +146,28 @@ class WaveformStream:
         self._end_sample += missing + n_frames
         return missing
 
-    def _marks(self, words: "npt.NDArray[np.uint16]", first_sample: int) -> tuple[StimMark, ...]:
+    def _marks(
+        self, words: "npt.NDArray[np.uint16]", first_sample: int
+    ) -> tuple[tuple[StimMark, ...], tuple[StimMark, ...]]:
+        """Return where stimuli begin, and where current begins again within them."""
         columns = self._stim.columns
         if not columns:
-            return ()
+            return (), ()
         magnitude = words[:, columns] & np.uint16(wire.STIM_MAGNITUDE)
         if not magnitude.any():
             self._is_stimulating[:] = False
-            return ()
-        marks = []
+            return (), ()
+        stimuli, repeats = [], []
         flows = magnitude != 0
         before = np.vstack([self._is_stimulating, flows[:-1]])
         for row, index in zip(*np.nonzero(flows & ~before), strict=True):
             at = first_sample + int(row)
+            steps = int(wire.stim_current_steps(words[row, columns[index]]))
+            mark = StimMark(at, self._stim.channels[index], steps * self._stim.step_a)
             if at < self._quiet_until[index]:
+                repeats.append(mark)
                 continue
             self._quiet_until[index] = at + self._stim.quiet_samples[index]
-            steps = int(wire.stim_current_steps(words[row, columns[index]]))
-            marks.append(StimMark(at, self._stim.channels[index], steps * self._stim.step_a))
+            stimuli.append(mark)
         self._is_stimulating = flows[-1].copy()
-        return tuple(marks)
+        return tuple(stimuli), tuple(repeats)
