@@ -36,6 +36,7 @@ TESTS = {
     "app.safety.leases": "arming",
     "app.safety.state": "arming",
     "app.safety.decider": "requests",
+    "app.safety.deliveries": "requests",
     "app.safety.causes": "requests",
     "drivers.permit": "requests",
 }

@@ -8,7 +8,7 @@ import pytest
 from app.config.limits import StimulationLimits
 from app.core.spikes import Provenance
 from app.safety.audit import DeliveryOutcome, first_difference, verify_chain
-from app.safety.decider import MAX_UNREPORTED
+from app.safety.deliveries import MAX_UNREPORTED
 from app.safety.inputs import from_record, real, text, to_record, whole
 from app.safety.replay import replay
 from app.safety.requests import Cause, CauseKind, RefusalReason, Request

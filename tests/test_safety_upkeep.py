@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from app.safety.audit import DeliveryOutcome
-from app.safety.decider import MAX_UNREPORTED, Decider
+from app.safety.decider import Decider
+from app.safety.deliveries import MAX_UNREPORTED
 from app.safety.inputs import from_record
 from app.safety.profiles import PlaybackProfile
 from app.safety.requests import RefusalReason

@@ -9,10 +9,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from app.core.spikes import Provenance
-from app.safety.audit import AuditChain, AuditKind, AuditRow, DeliveryOutcome, request_row
+from app.safety.audit import AuditChain, AuditRow, request_row
 from app.safety.causes import refuse_age, refuse_link, refuse_provenance
 from app.safety.chip_limits import ChipJudge
 from app.safety.decision import ActuatorJudge, Decision, Permitted
+from app.safety.deliveries import Deliveries, delivery_row
 from app.safety.device_limits import DeviceArrayJudge
 from app.safety.forming import judge_forming_arm
 from app.safety.inputs import (
@@ -51,9 +52,6 @@ from drivers.smu.protocol import DeviceAddress
 
 DeviceInput = ReadingNoted | Freeze | Unfreeze
 
-MAX_UNREPORTED = 1000
-"""Permits whose delivery nobody has reported; older ones are given up and counted."""
-
 
 class Decider:
     """State of the Gate. One caller at a time; `now_ns` never decreases.
@@ -90,15 +88,7 @@ class Decider:
         self.n_permits = 0
         self.n_refusals: Counter[RefusalReason] = Counter()
         self.last_refusal: str | None = None
-        self.n_given_up = 0
-        self._unreported: dict[int, AuditRow] = {}
-        self._uploads: dict[int, tuple[str, Pattern]] = {}
-        """By request: what is judged by once it has been uploaded."""
-
-    @property
-    def n_unreported(self) -> int:
-        """Get how many permits wait for a word on their delivery."""
-        return len(self._unreported)
+        self.deliveries = Deliveries()
 
     def apply(self, event: GateInput, now_ns: int) -> Decision:
         """Decide upon one input."""
@@ -202,7 +192,7 @@ class Decider:
             now_ns=now_ns,
         )
         self.n_permits += 1
-        self._await_report(row)
+        self.deliveries.expect(row)
         # Without an arming's end (impossible here) the permit would be stillborn, not eternal.
         until_ns = self.arming.expires_ns or now_ns
         permitted = Permitted(number, ruling.instrument, ruling.action, until_ns)
@@ -275,9 +265,8 @@ class Decider:
         if isinstance(ruling, Refusal):
             return self._refused(ruling, row)
         self.n_permits += 1
-        self._await_report(row)
-        if isinstance(ruling, UploadPattern):
-            self._uploads[number] = (asked.instrument, ruling.pattern)
+        upload = ruling.pattern if isinstance(ruling, UploadPattern) else None
+        self.deliveries.expect(row, upload)
         until_ns = now_ns + PERMIT_LIFE_NS
         return Decision(permitted=Permitted(number, asked.instrument, ruling, until_ns), row=row)
 
@@ -311,35 +300,11 @@ class Decider:
             limits_version=self.limits_version,
         )
 
-    def _await_report(self, row: AuditRow) -> None:
-        self._unreported[row.number] = row
-        if len(self._unreported) > MAX_UNREPORTED:
-            number = next(iter(self._unreported))
-            del self._unreported[number]
-            self._uploads.pop(number, None)
-            self.n_given_up += 1
-
     def _delivery(self, event: DeliveryReported, now_ns: int) -> Decision:
-        request = self._unreported.pop(event.number, None)
-        upload = self._uploads.pop(event.number, None)
-        if upload is not None and event.outcome in _DONE:
-            self._take_pattern(*upload)
-        known = request is not None
-        row = AuditRow(
-            kind=AuditKind.DELIVERY,
-            number=event.number,
-            time_ns=now_ns,
-            instrument=request.instrument if request else "",
-            action=request.action if request else "",
-            cause=request.cause if request else "",
-            synapse=request.synapse if request else None,
-            verdict=event.outcome,
-            reason="" if known else "unknown permit",
-            sentence=event.detail,
-            limits_version=self.limits_version,
-            previous="",
-            chain="",
-        )
+        request, pattern = self.deliveries.reported(event)
+        if request is not None and pattern is not None:
+            self._take_pattern(request.instrument, pattern)
+        row = delivery_row(event, request, now_ns, self.limits_version)
         return Decision(row=self.chain.link(row))
 
     def _take_pattern(self, instrument: str, pattern: Pattern) -> None:
@@ -348,9 +313,6 @@ class Decider:
         judge.take_pattern(pattern)
         self.profiles[instrument] = judge.profile
         self.limits_version = hashlib.sha256(limits_in_force(self.profiles)).hexdigest()
-
-
-_DONE = (DeliveryOutcome.DELIVERED, DeliveryOutcome.DRY_RUN)
 
 
 def _describe_cause(made: RequestMade) -> str:
