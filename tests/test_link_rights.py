@@ -95,7 +95,7 @@ def reception(site: Site, experiment: Experiment) -> tuple[PspReception, list, l
         targets_of(site),
         psp_rights(site.peers),
         instruments,
-        lambda _site, why: said.append(why),
+        lambda _site, why, n, _now_ns: said.append(f"{why} ({n} PSPs)"),
     )
     return made, jobs, said
 
@@ -192,7 +192,10 @@ def test_events_of_a_foreign_neuron_are_left_out_by_count() -> None:
     assert arrival.records["neuron"].tolist() == [63, 1]
     assert arrival.neurons == {63, 1}
     assert links._n_refused["zurich"] == 1
-    assert "1 events of neurons that are not its own" in book.of("link")[-1][2]
+    assert book.of("link")[-1][2] == "neurons that are not its own (1 events)"
+    links.handle(received("zurich", spikes(256)))
+    assert links._n_refused["zurich"] == 2
+    assert len([of for of in book.of("link") if "not its own" in of[2]]) == 1, "no line for each"
 
 
 def test_a_stream_that_is_no_longer_announced_is_no_longer_taken() -> None:

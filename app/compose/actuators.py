@@ -12,6 +12,7 @@ from app.core.clock import monotonic_ns
 from app.engine.ledger import Ledger
 from app.engine.peer_rights import psp_rights
 from app.engine.reception import PspReception
+from app.engine.refusal_lines import RefusalLines
 from app.engine.wiring import devices_of, targets_of
 from app.safety.actuator_worker import ActuatorWorker
 from app.safety.audit import DeliveryOutcome
@@ -53,12 +54,15 @@ def make_reception(
     ground: Ground, actuators: Mapping[str, ActuatorWorker], ledger: Ledger
 ) -> PspReception:
     """Return what turns PSPs for our neurons into jobs for the actuators."""
+    lines = RefusalLines(
+        lambda who, why: ledger.note(f"link {who}", f"PSP not used: {why}"), "PSPs"
+    )
     return PspReception(
         () if ground.experiment is None else ground.experiment.synapses,
         targets_of(ground.site),
         psp_rights(ground.site.peers),
         {name: worker.submit for name, worker in actuators.items()},
-        on_unusable=lambda who, why: ledger.note(f"link {who}", f"PSP not used: {why}"),
+        on_unusable=lines.refused,
     )
 
 

@@ -15,8 +15,9 @@ from app.synapse.weights import Target
 class PspReception:
     """Maps (post neuron, weight) to an action and queues it. Any thread may call it.
 
-    What cannot be mapped, or what the peer's key may not do, is counted and told to `on_unusable`,
-    never dropped in silence. PSPs of this site's own synapses need no key.
+    What cannot be mapped, or what the peer's key may not do, is counted and told to `on_unusable`
+    (site, why, how many, when), never dropped in silence. PSPs of this site's own synapses need no
+    key.
     """
 
     def __init__(
@@ -25,7 +26,7 @@ class PspReception:
         targets: Mapping[int, Target],
         rights: Mapping[str, PspRights],
         submit: Mapping[str, Callable[[ActuatorJob], None]],
-        on_unusable: Callable[[str, str], None],
+        on_unusable: Callable[[str, str, int, int], None],
     ) -> None:
         self._deadline_ns = {s.id: round(s.deadline_s * 1e9) for s in synapses}
         self._post = {s.id: s.post for s in synapses}
@@ -84,7 +85,7 @@ class PspReception:
         self.n_unusable += refused.total()
         self.n_unusable_of[site] += refused.total()
         for why, n in refused.items():
-            self._on_unusable(site, f"{why} ({n} PSPs)")
+            self._on_unusable(site, why, n, received_ns)
 
     def _why_not(self, site: str, synapse: int, post: int, weight: float, now_ns: int) -> str:
         if self._site.get(synapse) != site:

@@ -29,6 +29,7 @@ from app.core.spikes import SpikeBatch
 from app.engine.ledger import Ledger
 from app.engine.peer_rights import PermittedStream, permitted_stream
 from app.engine.reception import PspReception
+from app.engine.refusal_lines import RefusalLines
 from app.engine.stop_relay import StopRelay
 from app.engine.watch import LINK_LIMIT_NS
 from app.recording.rows import ReceivedFrameRow
@@ -85,6 +86,7 @@ class SiteLinks:
         self._streams: dict[tuple[str, int], PermittedStream] = {}
         self._n_refused = dict.fromkeys(self._peers, 0)
         """Events by site that were not taken, because its key may not send them."""
+        self._foreign = RefusalLines(lambda of, why: ledger.link(of, "refused", why), "events")
         self._told_recorded: dict[str, tuple[str, OnCommitted]] = {}
         """By site: its newest session and whom to tell what of it is on record."""
 
@@ -227,8 +229,8 @@ class SiteLinks:
             return event.batch
         n_foreign = len(event.batch.records) - len(own)
         self._n_refused[event.site] += n_foreign
-        self._ledger.link(
-            event.site, "refused", f"{n_foreign} events of neurons that are not its own"
+        self._foreign.refused(
+            event.site, "neurons that are not its own", n_foreign, event.received_ns
         )
         return structs.replace(event.batch, records=own)
 
