@@ -15,6 +15,7 @@ from drivers.safe_state import SafeReport, SafeState
 from drivers.smu.agreement import NoAgreementError, read_after, read_until_agreed
 from drivers.smu.bench.counters import BenchCounters
 from drivers.smu.bench.dialect import Dialect, Measured, StaircaseDialect
+from drivers.smu.bench.levels import is_at_level, resistance_ohm
 from drivers.smu.bench.limits import check_pulse, check_staircase
 from drivers.smu.bench.route import OneCell, Route
 from drivers.smu.bench.settings import BenchSettings
@@ -25,10 +26,6 @@ from drivers.transport.protocol import LinePort
 
 EXCHANGE_LIMIT_S = 2.5
 """How long `make_safe` waits for a message that is under way."""
-LEVEL_TOLERANCE = 0.02
-LEVEL_TOLERANCE_V = 5e-3
-"""What an instrument measures of its own level may differ by so much from what was asked."""
-MAX_RESISTANCE_OHM = 1e9
 
 
 class BenchSmu:
@@ -302,28 +299,19 @@ class BenchSmu:
     def _reading(self, device: DeviceAddress, measured: Measured) -> Reading:
         """Return what a measurement means, or raise: a wrong level is no reading of the device."""
         self._refuse_wrong_level(measured, self.settings.read_voltage_v)
-        ratio = measured.voltage_v / measured.current_a if measured.current_a else float("inf")
-        if not (0 < ratio <= MAX_RESISTANCE_OHM):
-            raise InstrumentProtocolError(
-                f"{self.name}: {measured.current_a:g} A at {measured.voltage_v:g} V is no "
-                f"resistance up to {MAX_RESISTANCE_OHM:g} ohm; check contacts and polarity"
-            )
+        resistance = resistance_ohm(self.name, measured)
         self._unit.count(n_readings=1)
         return Reading(
             device,
-            ratio,
+            resistance,
             self.settings.read_voltage_v,
             self._clock_ns(),
             is_limited=measured.is_limited,
         )
 
     def _refuse_wrong_level(self, measured: Measured, asked_v: float) -> None:
-        off_v = abs(measured.voltage_v - asked_v)
-        is_lower = 0 <= measured.voltage_v / asked_v <= 1
-        if off_v <= LEVEL_TOLERANCE * abs(asked_v) + LEVEL_TOLERANCE_V:
+        if is_at_level(measured, asked_v):
             return
-        if measured.is_limited and is_lower:
-            return  # at the compliance the instrument lowers the voltage: that is what it is for
         self._unit.lose_step("measuring", f"{measured.voltage_v:g} V instead of {asked_v:g} V")
         raise InstrumentProtocolError(
             f"{self.name}: measured {measured.voltage_v:g} V, asked were {asked_v:g} V"
