@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -158,6 +159,36 @@ def test_a_gap_is_told_and_makes_no_spike(tmp_path: Path) -> None:
 def test_inputs_in_volts_are_left_out(truth: Truth, tmp_path: Path) -> None:
     summary = run(write_open_ephys(tmp_path / "s", truth.samples, n_adc=1), tmp_path / "out")
     assert summary["n_channels"] == 3
+
+
+def test_what_else_lies_in_the_folder_is_told_and_can_be_named(
+    truth: Truth, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_open_ephys(tmp_path / "s", truth.samples)
+    first = folder / "Record Node 101" / "experiment1" / "recording1"
+    (stream,) = (first / "continuous").iterdir()
+    for name, n_channels in (("B-2.daq", 0), ("C-3.other", 2)):
+        shutil.copytree(stream, stream.with_name(name))
+        truth.samples[:, :n_channels].tofile(stream.with_name(name) / "continuous.dat")
+    said = json.loads((first / "structure.oebin").read_text())
+    (described,) = said["continuous"]
+    daq = [{"channel_name": "ADC1", "bit_volts": 1e-4, "units": "V"}]
+    said["continuous"] = [
+        {**described, "folder_name": "B-2.daq/", "channels": daq},
+        described,
+        {**described, "folder_name": "C-3.other/", "stream_name": "other",
+         "channels": described["channels"][:2]},
+    ]  # fmt: skip
+    (first / "structure.oebin").write_text(json.dumps(said))
+    shutil.copytree(first, first.with_name("recording2"))
+    summary = run(folder, tmp_path / "out")
+    assert summary["n_channels"] == 4, "the first stream with electrodes"
+    rest = ["stream B-2.daq", "stream C-3.other", "Record Node 101/experiment1/recording2"]
+    assert summary["not_read"] == rest
+    assert f"not read: {', '.join(rest)}; name its folder" in capsys.readouterr().err
+    assert run(first, tmp_path / "other", "--stream", "other")["n_channels"] == 2
+    assert main(["detect", str(first), "--stream", "none"]) == ExitCode.USAGE
+    assert "no streams are called 'none'; there are B-2.daq, A-1.d" in capsys.readouterr().err
 
 
 def test_the_last_spike_of_a_file_is_found(tmp_path: Path) -> None:

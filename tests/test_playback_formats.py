@@ -248,7 +248,7 @@ def test_a_stream_that_is_asked_for_is_taken_or_refused(tmp_path: Path) -> None:
     assert auxiliary.stream_format.sample_rate_hz == RATE_HZ / 4
     with pytest.raises(InstrumentError, match=r"a\.rhd: .*other.* is not in .*RHD2000 amplifier"):
         open_recording(path, stream="other")
-    with pytest.raises(InstrumentProtocolError, match="a stream, 'x', can be chosen only"):
+    with pytest.raises(InstrumentProtocolError, match="no streams of which 'x' could be one"):
         open_recording(write_wav(tmp_path / "a.wav", spiking().samples[:100]), stream="x")
 
 

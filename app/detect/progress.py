@@ -62,11 +62,14 @@ class Progress:
             f"{summary['times_real_time']:.0f} times real time; see {out}",
             file=sys.stderr,
         )
+        if summary["not_read"]:
+            print(  # noqa: T201
+                f"not read: {_shown(summary['not_read'])}; name its folder, or --stream",
+                file=sys.stderr,
+            )
         for key, meaning in ODD_CHANNELS.items():
             if names := summary[key]:
-                more = f" and {len(names) - N_NAMED} more" if len(names) > N_NAMED else ""
-                text = f"{', '.join(names[:N_NAMED])}{more}: {meaning}"
-                print(text, file=sys.stderr)  # noqa: T201
+                print(f"{_shown(names)}: {meaning}", file=sys.stderr)  # noqa: T201
 
     def _is_due(self, done: float, now_s: float) -> bool:
         if self._is_terminal:
@@ -76,3 +79,8 @@ class Progress:
         tenth = int(10 * done)
         is_due, self._shown_tenth = tenth > self._shown_tenth, tenth
         return is_due
+
+
+def _shown(names: list[str]) -> str:
+    more = f" and {len(names) - N_NAMED} more" if len(names) > N_NAMED else ""
+    return f"{', '.join(names[:N_NAMED])}{more}"

@@ -128,6 +128,7 @@ def _summary(
         "n_samples": len(recording.samples),
         "n_spikes": int((~found.is_artefact).sum()),
         "n_artefacts": int(found.is_artefact.sum()),
+        "not_read": list(recording.not_read),
         "gaps": [asdict(gap) for gap in found.gaps],
         "bad_channels": _names(recording, status.is_bad),
         "dead_channels": _names(recording, status.is_dead & ~status.is_bad),

@@ -27,10 +27,11 @@ def is_open_ephys(path: Path) -> bool:
     return path.is_dir() and next(path.rglob(DESCRIPTION), None) is not None
 
 
-def open_open_ephys(folder: Path) -> Recording:
-    """Map the electrode channels of the first stream of the first recording at or below a folder.
+def open_open_ephys(folder: Path, stream_name: str = "") -> Recording:
+    """Map the electrode channels of one stream of the first recording at or below a folder.
 
-    Channels whose unit is not uV (the ADC inputs of a board) are left out.
+    It is the first stream that has any, or the one that is named. Channels whose unit is not uV
+    (the ADC inputs of a board) are left out.
 
     Raises
     ------
@@ -39,13 +40,16 @@ def open_open_ephys(folder: Path) -> Recording:
     InstrumentProtocolError
         Its files do not fit each other.
     """
-    oebin = _find(folder)
-    stream = _first_stream(oebin)
+    oebin, *others = _find(folder)
+    streams = _streams(oebin)
+    stream = _chosen(oebin, streams, stream_name)
     stream_format, columns, n_columns = _format(oebin, stream)
-    data = oebin.parent / "continuous" / str(stream.get("folder_name", "")).strip("/")
+    data = oebin.parent / "continuous" / _name(stream)
     try:
         n_bytes = (data / "continuous.dat").stat().st_size
-        if n_bytes == 0 or n_bytes % (2 * n_columns):
+        if n_bytes == 0:
+            raise InstrumentProtocolError(f"{data / 'continuous.dat'}: holds no samples")
+        if n_bytes % (2 * n_columns):
             raise InstrumentProtocolError(
                 f"{data / 'continuous.dat'}: {n_bytes} bytes are no whole rows of {n_columns} "
                 "int16 samples; was it cut off?"
@@ -66,27 +70,55 @@ def open_open_ephys(folder: Path) -> Recording:
         selected_rows(samples, columns, n_columns),
         starts,
         tuple(int(numbers[row]) for row in starts),
+        not_read=(
+            *(f"stream {_name(other)}" for other in streams if other is not stream),
+            *(str(other.parent.relative_to(folder)) for other in others),
+        ),
     )
 
 
-def _find(folder: Path) -> Path:
+def _find(folder: Path) -> list[Path]:
     found = sorted(folder.rglob("structure.oebin")) if folder.is_dir() else []
     if not found:
         raise InstrumentError(
             f"{folder}: no structure.oebin at or below it; name the folder of an Open Ephys "
             "recording in binary format"
         )
+    return found
+
+
+def _streams(oebin: Path) -> list[dict[str, Any]]:
+    try:
+        streams = list(json.loads(read_description(oebin))["continuous"])
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as exc:
+        raise InstrumentProtocolError(f"{oebin}: names no continuous stream: {exc}") from exc
+    if not streams or not all(isinstance(stream, dict) for stream in streams):
+        raise InstrumentProtocolError(f"{oebin}: names no continuous stream")
+    return streams
+
+
+def _name(stream: dict[str, Any]) -> str:
+    return str(stream.get("folder_name", "")).strip("/")
+
+
+def _chosen(oebin: Path, streams: list[dict[str, Any]], wanted: str) -> dict[str, Any]:
+    """Return the stream of a name, its own or its folder's; "" is the first with electrodes."""
+    if not wanted:
+        return next((stream for stream in streams if _has_electrodes(stream)), streams[0])
+    found = [s for s in streams if wanted in (_name(s), s.get("stream_name"))]
+    if len(found) != 1:
+        raise InstrumentProtocolError(
+            f"{oebin}: {len(found) or 'no'} streams are called {wanted!r}; there are "
+            f"{', '.join(_name(stream) for stream in streams)}"
+        )
     return found[0]
 
 
-def _first_stream(oebin: Path) -> dict[str, Any]:
-    try:
-        stream = json.loads(read_description(oebin))["continuous"][0]
-    except (OSError, ValueError, LookupError, TypeError, RecursionError) as exc:
-        raise InstrumentProtocolError(f"{oebin}: names no continuous stream: {exc}") from exc
-    if not isinstance(stream, dict):
-        raise InstrumentProtocolError(f"{oebin}: names no continuous stream")
-    return stream
+def _has_electrodes(stream: dict[str, Any]) -> bool:
+    channels = stream.get("channels")
+    return isinstance(channels, list) and any(
+        isinstance(channel, dict) and channel.get("units") != "V" for channel in channels
+    )
 
 
 def _format(oebin: Path, stream: dict[str, Any]) -> tuple[StreamFormat, list[int], int]:

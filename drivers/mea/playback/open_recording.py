@@ -31,15 +31,12 @@ def open_recording(
     if reader:
         return open_with_spikeinterface(path, reader, stream)
     is_wav = path.suffix.lower() == ".wav"
-    if stream and (is_wav or is_session(path) or is_open_ephys(path)):
-        raise InstrumentProtocolError(
-            f"{path}: a stream, {stream!r}, can be chosen only in files that SpikeInterface reads; "
-            "name the reader as well"
-        )
+    if stream and (is_wav or is_session(path)):
+        raise InstrumentProtocolError(f"{path}: has no streams of which {stream!r} could be one")
     if is_wav:
         return open_wav(path, wav_microvolts_per_count)
     if is_session(path):
         return open_session_recording(path)
     if is_open_ephys(path):
-        return open_open_ephys(path)
+        return open_open_ephys(path, stream)
     return open_with_spikeinterface(path, stream=stream)

@@ -43,6 +43,8 @@ class Recording:
     numbers: tuple[int, ...] = (0,)
     positions_um: npt.NDArray[np.float64] | None = None
     """`(n_channels, 2)`, where the recording knows its electrodes; nan for one it does not."""
+    not_read: tuple[str, ...] = ()
+    """What else was found there: other recordings and streams."""
 
     @property
     def duration_s(self) -> float:

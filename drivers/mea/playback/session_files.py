@@ -46,7 +46,10 @@ def open_session_recording(session: Path) -> Recording:
         starts += [before + start for start in part.starts]
         numbers += part.numbers
     rows = _JoinedRows([part.samples for part in parts], ends)
-    return Recording(parts[0].stream_format, rows, tuple(starts), tuple(numbers))
+    others = sorted(node.name for node in session.glob("Record Node *"))[1:]
+    return Recording(
+        parts[0].stream_format, rows, tuple(starts), tuple(numbers), not_read=tuple(others)
+    )
 
 
 class _JoinedRows:
