@@ -5,6 +5,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 
+from app.core.child_process import wait_or_kill
 from app.core.real_time import leave_real_time
 from app.core.worker import OnFailure, Worker
 
@@ -53,11 +54,7 @@ class Child(Worker):
         if self._process is not None:
             if self._process.poll() is None:
                 self._process.terminate()
-            try:
-                code = self._process.wait(GRACE_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                code = self._process.wait()
+            code = wait_or_kill(self._process, GRACE_S)
         self._said.seek(0)
         text = self._said.read().decode("utf-8", "replace").strip()
         self._said.close()

@@ -15,6 +15,7 @@ from typing import Any
 
 from app.config.load import load_site
 from app.console.client import ConsoleClient, NoEngineError
+from app.core.child_process import wait_or_kill
 from app.core.heartbeat import START_LIMIT_S
 from app.demo.files import HUB, SITES, set_hub_port
 from app.run_folder import RunFolder
@@ -113,11 +114,7 @@ def site_process(
             yield RunningSite(name, site_file, process, RunFolder(site_file, load_site(site_file)))
         finally:
             process.terminate()
-            try:
-                process.wait(END_LIMIT_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            wait_or_kill(process, END_LIMIT_S)
 
 
 def ready(site: RunningSite) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from app.console.client import NoEngineError
+from app.core.child_process import wait_or_kill
 from app.demo.sites import RunningSite
 
 ATTACH_LIMIT_S = 60.0
@@ -50,11 +51,7 @@ def demo_window(site_files: Mapping[str, Path]) -> Iterator[DemoWindow]:
         yield DemoWindow(process)
     finally:
         process.terminate()
-        try:
-            process.wait(CLOSE_LIMIT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        wait_or_kill(process, CLOSE_LIMIT_S)
 
 
 def _is_watched(site: RunningSite) -> bool:

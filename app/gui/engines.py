@@ -7,6 +7,7 @@ from pathlib import Path
 
 from app.config.load import load_site
 from app.console.unix_address import connect_unix
+from app.core.child_process import wait_or_kill
 from app.run_folder import RunFolder
 
 END_LIMIT_S = 20.0
@@ -83,11 +84,7 @@ class StartedEngines:
             if engine.process.poll() is None:
                 engine.process.terminate()
         for engine in self._started:
-            try:
-                engine.process.wait(END_LIMIT_S)
-            except subprocess.TimeoutExpired:
-                engine.process.kill()
-                engine.process.wait()
+            wait_or_kill(engine.process, END_LIMIT_S)
 
 
 def _answers(socket_file: Path) -> bool:

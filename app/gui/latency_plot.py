@@ -6,7 +6,7 @@ import numpy as np
 import pyqtgraph as pg
 from PyQt6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
-from app.gui.drawing.palette import DARK, LIGHT
+from app.gui.drawing.palette import palette_named
 from app.gui.drawing.plot_colours import new_plot, paint_plot
 from app.gui.numbers import with_prefix
 from app.gui.theme import Theme
@@ -40,7 +40,7 @@ class LatencyPlot(QWidget):
 
     def set_theme(self, theme: Theme) -> None:
         """Take other colours."""
-        paint_plot(self.plot, DARK if theme.name == "dark" else LIGHT)
+        paint_plot(self.plot, palette_named(theme.name))
         self.bars.setOpts(brush=theme.accent, pen=theme.panel)
 
     def set_edges(self, edges_s: Sequence[float]) -> None:

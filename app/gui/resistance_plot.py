@@ -8,7 +8,7 @@ from PyQt6.QtWidgets import QGraphicsRectItem, QVBoxLayout, QWidget
 
 from app.console.happenings import DevicePulse, Hole
 from app.gui.device_history import DeviceHistory
-from app.gui.drawing.palette import DARK, LIGHT
+from app.gui.drawing.palette import palette_named
 from app.gui.drawing.plot_colours import new_plot, paint_plot
 from app.gui.theme import Theme
 
@@ -42,7 +42,7 @@ class ResistancePlot(QWidget):
     def set_theme(self, theme: Theme) -> None:
         """Take other colours."""
         self._theme = theme
-        paint_plot(self.plot, DARK if theme.name == "dark" else LIGHT)
+        paint_plot(self.plot, palette_named(theme.name))
         self.line.setPen(pg.mkPen(theme.accent, width=2))
         for line in self.edges:
             line.setPen(pg.mkPen(theme.muted, width=1, style=Qt.PenStyle.DashLine))

@@ -19,11 +19,13 @@ from app.safety.forming import judge_forming_arm
 from app.safety.inputs import (
     ArmForming,
     DeliveryReported,
+    DeviceInput,
     Freeze,
     GateInput,
     PastDose,
     ReadingNoted,
     RequestMade,
+    StateInput,
     Unfreeze,
     UpkeepAsked,
     read_request,
@@ -43,14 +45,12 @@ from app.safety.requests import (
     Request,
     is_spike_caused,
 )
-from app.safety.state import Arming, GateState, StateInput
+from app.safety.state import Arming, GateState
 from app.safety.stimulator_judge import StimulatorJudge
 from app.safety.upkeep import describe_upkeep, rule_upkeep
 from drivers.mea.protocol import Pattern
 from drivers.permit import PERMIT_LIFE_NS, UploadPattern
 from drivers.smu.protocol import DeviceAddress
-
-DeviceInput = ReadingNoted | Freeze | Unfreeze
 
 
 class Decider:

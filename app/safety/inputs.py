@@ -223,7 +223,7 @@ class DeliveryReported(_Input, frozen=True, kw_only=True, tag="delivery"):
     detail: str
 
 
-GateInput = (
+StateInput = (
     BootDone
     | Arm
     | Disarm
@@ -232,16 +232,13 @@ GateInput = (
     | AcknowledgeTrip
     | LeaseChange
     | Block
-    | Tick
-    | ReadingNoted
-    | Freeze
-    | Unfreeze
-    | RequestMade
-    | DeliveryReported
-    | ArmForming
-    | PastDose
     | LimitsUntil
-    | UpkeepAsked
+    | Tick
+)
+"""What changes the state or what it may become."""
+DeviceInput = ReadingNoted | Freeze | Unfreeze
+GateInput = (
+    StateInput | DeviceInput | ArmForming | PastDose | RequestMade | DeliveryReported | UpkeepAsked
 )
 
 

@@ -14,25 +14,13 @@ from app.safety.inputs import (
     EmergencyStop,
     LeaseChange,
     LimitsUntil,
+    StateInput,
     Tick,
     Trip,
 )
 from app.safety.leases import Lease, LeaseNeed
 from app.safety.quantity import amount
 from app.safety.requests import Refusal, RefusalReason
-
-StateInput = (
-    BootDone
-    | Arm
-    | Disarm
-    | Trip
-    | EmergencyStop
-    | AcknowledgeTrip
-    | LeaseChange
-    | Block
-    | LimitsUntil
-    | Tick
-)
 
 
 class GateState(enum.StrEnum):

@@ -6,7 +6,7 @@ from PyQt6.QtCore import QRectF
 from PyQt6.QtWidgets import QVBoxLayout, QWidget
 
 from app.gui.bench.pictures import Curve, Picture
-from app.gui.drawing.palette import DARK, LIGHT
+from app.gui.drawing.palette import palette_named
 from app.gui.drawing.plot_colours import new_plot, paint_plot
 from app.gui.theme import Theme
 
@@ -43,7 +43,7 @@ class ProcedurePlot(QWidget):
     def set_theme(self, theme: Theme) -> None:
         """Take other colours."""
         self._theme = theme
-        paint_plot(self.plot, DARK if theme.name == "dark" else LIGHT)
+        paint_plot(self.plot, palette_named(theme.name))
         band = pg.mkColor(theme.good)
         band.setAlpha(60)
         self._band.setBrush(band)

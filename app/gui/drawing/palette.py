@@ -71,3 +71,8 @@ LIGHT = Palette(
     delivered_psp=0xFF7D3C98,
     sites=(0xFF1F5A94, 0xFFA85A16, 0xFF1B7F6B, 0xFF9B3F7E, 0xFF77700F, 0xFF4B4EB8),
 )
+
+
+def palette_named(name: str) -> Palette:
+    """Return the palette that goes with the window's theme of this name."""
+    return DARK if name == "dark" else LIGHT

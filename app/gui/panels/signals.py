@@ -15,7 +15,7 @@ from app.console.feed import (
     SpikeMarks,
 )
 from app.console.messages import Reply
-from app.gui.drawing.palette import DARK, LIGHT, Palette
+from app.gui.drawing.palette import palette_named
 from app.gui.drawing.raster_view import RasterView
 from app.gui.drawing.rate_map import RateMap
 from app.gui.drawing.spike_histograms import SpikeHistograms
@@ -43,7 +43,7 @@ class SignalPanels:
 
     def __init__(self, link: EngineLink, theme: Theme) -> None:
         self._link = link
-        palette = _palette(theme)
+        palette = palette_named(theme.name)
         self.traces = _named(
             TraceView(palette),
             "Traces",
@@ -132,7 +132,7 @@ class SignalPanels:
     def set_theme(self, theme: Theme) -> None:
         """Take other colours."""
         for view in (self.traces, self.raster, self.rates, self.scope, self.histograms):
-            view.set_colours(_palette(theme))
+            view.set_colours(palette_named(theme.name))
 
     def _begin(self, feed_format: FeedFormat) -> None:
         self._format = feed_format
@@ -194,7 +194,3 @@ def _named(view: Any, title: str, explanation: str) -> Any:
     view.setWindowTitle(title)
     view.setWhatsThis(explanation)
     return view
-
-
-def _palette(theme: Theme) -> Palette:
-    return DARK if theme.name == "dark" else LIGHT
