@@ -13,7 +13,7 @@ from app.bridge.bodies import StreamInfo
 from app.bridge.bridge import Bridge
 from app.bridge.events import LinkEvent, LinkState, SpikesReceived, StateChanged
 from app.bridge.peers import PeerAddress
-from app.bridge.settings import LocalSite
+from app.bridge.settings import LinkSettings, LocalSite
 from app.bridge.tls import TlsIdentity
 from app.core.clock import monotonic_ns
 from app.core.spikes import Provenance
@@ -60,6 +60,7 @@ def running(
     folder: Path, name: str, peer: str, *, port: int | None = None, session: str | None = None,
     last_seqs: dict[str, int] | None = None, key_of: str | None = None,
     listen_host: str = "127.0.0.1", dial_host: str = "127.0.0.1", clock: str = "clock",
+    settings: LinkSettings | None = None,
 ) -> Iterator[Site]:  # fmt: skip
     events: queue.SimpleQueue[LinkEvent] = queue.SimpleQueue()
     failures: list = []
@@ -77,6 +78,7 @@ def running(
         on_event=events.put,
         clock_ns=monotonic_ns,
         on_failure=lambda *failure: failures.append(failure),
+        settings=settings,
     )
     bridge.start()
     try:

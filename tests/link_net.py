@@ -20,7 +20,7 @@ from app.core.frames import FrameDecoder, FrameError
 from app.core.spikes import PSP_RECORD, SPIKE_RECORD, SpikeBatch
 
 TICK_NS = 20 * MS
-PSPS_PER_BATCH = 50
+PSPS_PER_BATCH = 60
 DEADLINE_NS = 150 * MS
 
 QUICK = LinkSettings(

@@ -8,6 +8,7 @@ import os
 import random
 import resource
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -15,11 +16,15 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from bridge_rig import folder, is_up, running, wait_until
+from bridge_rig import folder, is_down, is_up, running, wait_until
+from link_world import spikes
 
+from app.bridge import bodies
 from app.bridge.connection import Connection
 from app.bridge.door import MAX_UNKNOWN, Door
-from app.core.frames import Frame, FrameType, encode_frame
+from app.bridge.events import StateChanged
+from app.bridge.settings import LinkSettings
+from app.core.frames import Frame, FrameDecoder, FrameType, encode_frame
 
 __all__ = ["folder"]
 IS_WHOLE_CROWD = os.environ.get("SPIKEBRIDGE_STRANGERS") == "1"
@@ -93,6 +98,47 @@ def test_the_known_peer_comes_up_in_the_middle_of_a_crowd(folder: Path) -> None:
         assert {event.site for event in a.events} == {"b"}
         counts = b.bridge.status()[0].counts
         assert counts.n_duplicates == counts.n_frames_lost == 0
+
+
+def test_who_begins_a_handshake_and_goes_silent_is_closed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.bridge.lines.HANDSHAKE_LIMIT_NS", 200_000_000)
+    with running(folder, "a", "b") as a:
+        for beginning in (b"", b"\x16\x03\x01\x02\x00\x01\x00"):
+            n_before = a.bridge.n_strangers
+            with socket.create_connection(("127.0.0.1", a.bridge.listen_port), 10.0) as sock:
+                sock.sendall(beginning)
+                assert sock.recv(100) == b"", "closed without a word"
+            wait_until(lambda n=n_before: a.bridge.n_strangers == n + 1)
+
+
+@pytest.mark.parametrize("speaks_early", [False, True])
+def test_a_known_key_without_a_greeting_is_closed_by_name(folder: Path, speaks_early: bool) -> None:
+    short = LinkSettings(hello_ns=200_000_000)
+    with running(folder, "a", "b", settings=short) as a:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.set_alpn_protocols(["spikebridge/1"])
+        context.load_cert_chain(folder / "b.crt", folder / "b.key")
+        context.load_verify_locations(folder / "a.crt")
+        address = ("127.0.0.1", a.bridge.listen_port)
+        with context.wrap_socket(socket.create_connection(address, 10.0)) as tls:
+            if speaks_early:
+                body = bodies.encode_spikes(0, spikes([(1, 1)]), 1)
+                tls.sendall(encode_frame(Frame(FrameType.SPIKES, body, seq=1)))
+            data = b"".join(iter(lambda: tls.recv(65_536), b""))
+        greeting, goodbye = FrameDecoder().feed(data)
+        assert (greeting.type, goodbye.type) == (FrameType.HELLO, FrameType.BYE)
+        why = "SPIKES before HELLO" if speaks_early else "no HELLO in time"
+        assert goodbye.body.decode() == why
+        (down,) = a.wait_for(is_down)
+        assert down.reason == why
+        while not a.queue.empty():
+            a.events.append(a.queue.get())
+        assert {type(event) for event in a.events} == {StateChanged}, "no frame was taken"
+        with running(folder, "b", "a", port=a.bridge.listen_port) as b:
+            b.wait_for(is_up)
 
 
 def test_a_flood_from_one_address_pushes_out_itself() -> None:

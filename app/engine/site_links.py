@@ -3,7 +3,6 @@
 import datetime as dt
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -27,6 +26,7 @@ from app.config.site import Peer
 from app.core.clock import ClockNs
 from app.core.spikes import SpikeBatch
 from app.engine.ledger import Ledger
+from app.engine.link_status import link_status
 from app.engine.peer_rights import PermittedStream, permitted_stream
 from app.engine.reception import PspReception
 from app.engine.refusal_lines import RefusalLines
@@ -143,24 +143,13 @@ class SiteLinks:
         """Return every link as plain values."""
         links = () if self.bridge is None else self.bridge.status()
         return [
-            {
-                "site": link.site,
-                "state": link.state.value,
-                "for_s": _age_s(link.since_ns, now_ns),
-                "reason": link.reason,
-                "age_of_last_frame_s": _age_s(link.last_frame_ns, now_ns),
-                "age_of_last_event_sent_s": _age_s(link.last_event_sent_ns, now_ns),
-                "age_of_last_event_received_s": _age_s(link.last_event_received_ns, now_ns),
-                "latency": link.latency and asdict(link.latency),
-                "rtt_ns": link.rtt_ns,
-                "offset_ns": link.offset_ns,
-                "uncertainty_ns": link.uncertainty_ns,
-                "has_our_experiment": link.experiment_hash == self._experiment_hash,
-                "n_events_refused": self._n_refused[link.site]
-                + self._reception.n_unusable_of[link.site],
-                "certificate_days_left": self._days_left(link.site),
-                **structs.asdict(link.counts),
-            }
+            link_status(
+                link,
+                now_ns,
+                our_experiment_hash=self._experiment_hash,
+                n_refused=self._n_refused[link.site] + self._reception.n_unusable_of[link.site],
+                certificate_days_left=self._days_left(link.site),
+            )
             for link in links
         ]
 
@@ -347,10 +336,6 @@ class SiteLinks:
         self._ledger.link_offset(event.site, event.offset_ns, event.uncertainty_ns)
         if self._submit is not None:
             self._submit(ClockOffset(event.site, -event.offset_ns, event.uncertainty_ns))
-
-
-def _age_s(then_ns: int, now_ns: int) -> float | None:
-    return (now_ns - then_ns) / 1e9 if then_ns else None
 
 
 def _days_until(end: dt.datetime) -> float:
