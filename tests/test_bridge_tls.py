@@ -119,15 +119,17 @@ def test_strangers_get_nothing_and_the_known_peer_still_comes_up(folder: Path) -
         old.load_cert_chain(folder / "b.crt", folder / "b.key")  # so that only its age is wrong
         with pytest.raises((ssl.SSLError, ConnectionError)):
             old.wrap_socket(stack.enter_context(raw_connection(port)))
-        for name in ("stranger", "a"):
+        for name in ("stranger", "a", "nobody"):
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-            context.load_cert_chain(folder / f"{name}.crt", folder / f"{name}.key")
+            if name != "nobody":
+                context.load_cert_chain(folder / f"{name}.crt", folder / f"{name}.key")
             with context.wrap_socket(stack.enter_context(raw_connection(port))) as tls:
                 assert_closed_without_a_frame(tls)
         with running(folder, "b", "a", port=port) as b:
             b.wait_for(is_up)
-        assert a.bridge.n_strangers >= 3
+        assert a.bridge.n_strangers >= 5
+        assert {event.site for event in a.events} <= {"b"}
         assert silent
 
 
