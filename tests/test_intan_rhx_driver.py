@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -107,6 +108,23 @@ def test_samples_come_gapless_and_a_key_stimulates(driver: IntanRhx) -> None:
     assert mark.channel == CHANNELS.index("A-018")
     assert mark.amplitude_a == pytest.approx(-2e-6)
     assert driver.make_safe().state is SafeState.CONFIRMED
+
+
+def test_a_train_is_one_stimulus_and_each_of_its_pulses_is_shown(driver: IntanRhx) -> None:
+    pulse = replace(PATTERNS[0].pulse, n_pulses=3, period_s=0.01)
+    opened(driver).prepare([replace(PATTERNS[0], pulse=pulse)])
+    driver.start()
+    driver.stimulate(permit(Stimulate(PATTERNS[0].pattern_id)))
+    stimuli: list[StimMark] = []
+    repeats: list[StimMark] = []
+    end_s = time.monotonic() + 5.0
+    while len(repeats) < 2 * len(PATTERNS[0].channels) and time.monotonic() < end_s:
+        block = driver.read_block(0.1)
+        stimuli += block.stimuli if block is not None else ()
+        repeats += block.repeats if block is not None else ()
+    assert len(stimuli) == len(PATTERNS[0].channels)
+    first = stimuli[0].sample_index
+    assert {mark.sample_index - first for mark in repeats} == {200, 400}
 
 
 def test_made_safe_stimulates_nothing_until_started_again(driver: IntanRhx) -> None:

@@ -232,6 +232,16 @@ def test_second_phase_behind_a_pause_is_the_same_stimulus_and_a_new_one_is_not()
     assert [m.sample_index for b in blocks for m in b.repeats] == [14]
 
 
+@pytest.mark.parametrize("size", [700, 1 << 20])
+def test_the_phases_of_a_long_pulse_are_artefacts_of_their_own(size: int) -> None:
+    pulse = dict.fromkeys(range(98, 128), 0x0102) | dict.fromkeys(range(128, 256), 0x0002)
+    short = dict.fromkeys(range(300, 304), 0x0102) | dict.fromkeys(range(304, 308), 0x0002)
+    blocks = feed(stream(quiet=160), frames(0, 3, pulse | short), size)
+    assert [m.sample_index for b in blocks for m in b.stimuli] == [98, 300]
+    repeats = [(m.sample_index, m.amplitude_a) for b in blocks for m in b.repeats]
+    assert repeats == [(128, 2e-6), (256, 0.0)], "its second phase and its end"
+
+
 def test_each_pulse_of_a_train_is_told_and_the_train_is_one_stimulus() -> None:
     train = {start + i: 0x0102 for start in range(50, 250, 40) for i in range(8)}
     blocks = feed(stream(quiet=200), frames(0, 2, train), 700)

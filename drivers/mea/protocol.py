@@ -55,8 +55,8 @@ class SampleBlock:
     """Host CLOCK_MONOTONIC when the last byte of the block was read."""
     stimuli: tuple[StimMark, ...] = ()
     repeats: tuple[StimMark, ...] = ()
-    """Where current began to flow again in a stimulus that was told: the later pulses of a train, a
-    phase after a pause. An artefact each, and no further stimulus."""
+    """Where current changed later in a stimulus that was told: the later pulses of a train, a phase
+    after a pause, the end of a long phase. An artefact each, and no further stimulus."""
 
     @property
     def end_sample(self) -> int:

@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 STIM_CONTROLLER = "ControllerStimRecord"
 POLL_S = 0.05
+ARTEFACT_S = 0.001
+"""A change of current later than this after the last one is an artefact of its own."""
 MAX_SPIKE_BYTES = 65536
 
 
@@ -305,6 +307,7 @@ class IntanRhx:
             quiet_samples=tuple(
                 int(one_s * self.stream_format.sample_rate_hz) + 2 for one_s in quiet_s
             ),
+            artefact_samples=round(ARTEFACT_S * self.stream_format.sample_rate_hz),
         )
         if self._stream is None:
             self._stream = WaveformStream(self.name, len(wide) + len(stim), wide, columns)

@@ -24,6 +24,8 @@ class StimColumns:
     step_a: float
     quiet_samples: tuple[int, ...]
     """By column: for so long after an onset current belongs to the same stimulus."""
+    artefact_samples: int = 20
+    """A change of current so long after the last that was told is an artefact of its own."""
 
 
 class WaveformStream:
@@ -55,7 +57,9 @@ class WaveformStream:
     def watch(self, stim: StimColumns) -> None:
         """Look for other stimuli in the same columns; samples are counted on."""
         self._stim = stim
-        self._is_stimulating = np.zeros(len(stim.columns), bool)
+        self._current = np.zeros(len(stim.columns), np.uint16)
+        """Of the last row: magnitude and sign as the stream tells them."""
+        self._told_at = np.full(len(stim.columns), -(1 << 62))
         self._quiet_until = np.zeros(len(stim.columns), np.int64)
 
     def begin(self) -> None:
@@ -127,7 +131,7 @@ class WaveformStream:
         samples.flags.writeable = False
         first_sample = self._end_sample - len(frames)
         if n_lost:
-            self._is_stimulating[:] = False
+            self._current[:] = 0
         stimuli, repeats = self._marks(words, first_sample)
         return SampleBlock(samples, first_sample, n_lost, received_ns, stimuli, repeats)
 
@@ -149,25 +153,28 @@ class WaveformStream:
     def _marks(
         self, words: "npt.NDArray[np.uint16]", first_sample: int
     ) -> tuple[tuple[StimMark, ...], tuple[StimMark, ...]]:
-        """Return where stimuli begin, and where current begins again within them."""
+        """Return where stimuli begin, and where else current changes enough later."""
         columns = self._stim.columns
         if not columns:
             return (), ()
-        magnitude = words[:, columns] & np.uint16(wire.STIM_MAGNITUDE)
-        if not magnitude.any():
-            self._is_stimulating[:] = False
+        current = words[:, columns] & np.uint16(wire.STIM_MAGNITUDE | wire.STIM_IS_NEGATIVE)
+        if not (current & np.uint16(wire.STIM_MAGNITUDE)).any() and not self._current.any():
             return (), ()
+        current[(current & np.uint16(wire.STIM_MAGNITUDE)) == 0] = 0
+        before = np.vstack([self._current, current[:-1]])
+        self._current = current[-1].copy()
         stimuli, repeats = [], []
-        flows = magnitude != 0
-        before = np.vstack([self._is_stimulating, flows[:-1]])
-        for row, index in zip(*np.nonzero(flows & ~before), strict=True):
+        for row, index in zip(*np.nonzero(current != before), strict=True):
             at = first_sample + int(row)
-            steps = int(wire.stim_current_steps(words[row, columns[index]]))
+            is_onset = before[row, index] == 0
+            if not is_onset and at - self._told_at[index] < self._stim.artefact_samples:
+                continue
+            self._told_at[index] = at
+            steps = int(wire.stim_current_steps(current[row, index]))
             mark = StimMark(at, self._stim.channels[index], steps * self._stim.step_a)
-            if at < self._quiet_until[index]:
+            if not is_onset or at < self._quiet_until[index]:
                 repeats.append(mark)
                 continue
             self._quiet_until[index] = at + self._stim.quiet_samples[index]
             stimuli.append(mark)
-        self._is_stimulating = flows[-1].copy()
         return tuple(stimuli), tuple(repeats)
