@@ -27,6 +27,7 @@ TESTS = {
     "app.safety.stimulation_limits": "stimulation",
     "app.safety.stimulator_judge": "stimulation",
     "app.safety.electrode": "stimulation",
+    "app.safety.device_inputs": "devices",
     "app.safety.device_limits": "devices",
     "app.safety.forming": "forming",
     "app.safety.chip_limits": "devices",

@@ -8,28 +8,28 @@ from app.core.clock import ClockNs
 from app.safety.audit import DeliveryOutcome
 from app.safety.decider import Decider
 from app.safety.decision import Decision
-from app.safety.device_limits import LOWER, RAISE
+from app.safety.device_inputs import (
+    record_forming,
+    record_freeze,
+    record_reading,
+    record_unfreeze,
+)
 from app.safety.electrode import femto
 from app.safety.gate_seams import OnAudit, OnDose, OnInput, OnTrip, StopLatch
 from app.safety.inputs import (
     AcknowledgeTrip,
     Arm,
-    ArmForming,
     Block,
     BootDone,
     DeliveryReported,
     Disarm,
     EmergencyStop,
-    Freeze,
     GateInput,
     LeaseChange,
     LimitsUntil,
     PastDose,
-    ReadingNoted,
     Tick,
     Trip,
-    Unfreeze,
-    real,
     record_request,
     text,
     to_record,
@@ -185,13 +185,7 @@ class Gate:
         Raises ValueError if there is no such device.
         """
         self._check_device(instrument, device)
-        value = real(resistance_ohm)
-        event = ReadingNoted(
-            instrument=instrument,
-            wordline=int(device.wordline),
-            bitline=int(device.bitline),
-            resistance_ohm=value if isinstance(value, float) and value > 0 else None,
-        )
+        event = record_reading(instrument, device, resistance_ohm)
         with self._lock:
             self._apply(event, now_ns)
 
@@ -203,15 +197,7 @@ class Gate:
         Raises ValueError if there is no such device or direction.
         """
         self._check_device(instrument, device)
-        if direction not in (RAISE, LOWER):
-            raise ValueError(f"{instrument}: direction {direction}, allowed +1 or -1")
-        event = Freeze(
-            instrument=instrument,
-            wordline=int(device.wordline),
-            bitline=int(device.bitline),
-            direction=int(direction),
-            reason=text(reason),
-        )
+        event = record_freeze(instrument, device, direction, reason)
         with self._lock:
             self._apply(event, now_ns)
 
@@ -219,13 +205,7 @@ class Gate:
         self, instrument: str, device: DeviceAddress, direction: int, who: str, now_ns: int
     ) -> Refusal | None:
         """Permit a frozen direction again, by a named person; return why not, or None."""
-        event = Unfreeze(
-            instrument=text(instrument),
-            wordline=int(device.wordline),
-            bitline=int(device.bitline),
-            direction=int(direction),
-            who=text(who),
-        )
+        event = record_unfreeze(instrument, device, direction, who)
         with self._lock:
             return self._apply(event, now_ns).refusal
 
@@ -244,16 +224,7 @@ class Gate:
 
         It ends with the arming, and with the next device for which it is asked.
         """
-        end = whole(expires_ns)
-        event = ArmForming(
-            who=text(who),
-            reason=text(reason),
-            instrument=text(instrument),
-            wordline=int(device.wordline),
-            bitline=int(device.bitline),
-            expires_ns=end if isinstance(end, int) else None,
-            is_operator=is_operator,
-        )
+        event = record_forming(who, reason, instrument, device, expires_ns, is_operator=is_operator)
         with self._lock:
             self._note_lapses(now_ns)
             return self._apply(event, now_ns).refusal
