@@ -147,7 +147,7 @@ def test_dialler_refuses_a_stranger_at_the_address(folder: Path) -> None:
         running(folder, "b", "a", port=wrong.bridge.listen_port) as b,
     ):
         deadline = time.monotonic() + 5
-        while not b.bridge.status() or "certificate" not in b.bridge.status()[0].reason.lower():
+        while "another certificate than the pinned" not in b.bridge.status()[0].reason:
             assert time.monotonic() < deadline, b.bridge.status()
         assert b.bridge.status()[0].state is LinkState.DOWN
 
@@ -198,6 +198,38 @@ def test_a_certificate_out_of_its_time_is_refused(tmp_path: Path, is_over: bool)
     ):  # fmt: skip
         wait_until(lambda: a.bridge.n_strangers >= 2)
         assert a.bridge.status()[0].state is LinkState.DOWN
+
+
+@pytest.mark.parametrize(
+    ("dated", "days", "key_of", "words"),
+    [
+        ("b", (-20, -1), "b", "our certificate has expired, says the other side"),
+        ("a", (-20, -1), "b", "its certificate has expired"),
+        ("a", (5, 20), "b", "its certificate is not valid yet"),
+        ("b", (-1, 20), "stranger", "our certificate is not pinned over there"),
+    ],
+)
+def test_the_dialler_hears_why_in_words_that_say_what_to_do(
+    tmp_path: Path, dated: str, days: tuple[int, int], key_of: str, words: str
+) -> None:
+    for name in {"a", "b", "stranger"} - {dated}:
+        keys.keygen(tmp_path, name)
+    make_certificate(tmp_path, dated, days=days)
+    with running(tmp_path, "a", "b") as a, running(
+        tmp_path, "b", "a", port=a.bridge.listen_port, key_of=key_of
+    ) as b:  # fmt: skip
+        wait_until(lambda: b.bridge.status()[0].reason.startswith(words))
+
+
+def test_a_dialler_whose_key_was_revoked_is_told_to_ask(folder: Path, tmp_path: Path) -> None:
+    for kind in ("a.key", "a.crt", "b.crt"):
+        shutil.copy(folder / kind, tmp_path)
+    with running(tmp_path, "a", "b") as a, running(
+        folder, "b", "a", port=a.bridge.listen_port
+    ) as b:  # fmt: skip
+        b.wait_for(is_up)
+        keys.unpin(tmp_path / "b.crt")
+        wait_until(lambda: "still trusted there" in b.bridge.status()[0].reason)
 
 
 def make_certificate(folder: Path, name: str, days: tuple[int, int]) -> None:

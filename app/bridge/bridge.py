@@ -17,6 +17,7 @@ from app.bridge.lines import BACKOFF_S, Lines
 from app.bridge.link import Link
 from app.bridge.outbound import Outbound
 from app.bridge.peers import LinkStatus, PeerAddress, status_of
+from app.bridge.refusals import why_failed
 from app.bridge.settings import LinkSettings, LocalSite
 from app.bridge.tls import TlsIdentity
 from app.core.clock import ClockNs
@@ -298,7 +299,10 @@ class Bridge(Worker):
     def _broken(self, site: str, exc: Exception) -> None:
         if isinstance(exc, FrameError):
             self._say_bye(site, str(exc))
-        self._lines.drop(site, str(exc) or type(exc).__name__)
+        reason = why_failed(exc)
+        if isinstance(exc, ClosedError) and self._links[site].state is LinkState.GREETING:
+            reason += " before its greeting: ask whether our key is still trusted there"
+        self._lines.drop(site, reason)
 
     def _failed_at_once(self, site: str, connection: Connection, reason: str, _now_ns: int) -> None:
         if self._lines.lines[site].connection is connection:

@@ -14,6 +14,7 @@ from app.bridge.connection import ClosedError, Connection, Stage
 from app.bridge.door import Door
 from app.bridge.peers import PeerAddress
 from app.bridge.readiness import Readiness
+from app.bridge.refusals import why_failed
 from app.bridge.tls import StrangerError, TlsIdentity
 from app.core.clock import ClockNs
 
@@ -207,7 +208,7 @@ class Lines:
                 return
             site = self._identity.peer_of(connection.tls)
         except (OSError, StrangerError, ClosedError) as exc:
-            self._reject(connection, str(exc))
+            self._reject(connection, why_failed(exc))
             return
         self._door.leave(connection)
         if self.lines[site].connection is not None:
@@ -272,7 +273,7 @@ class Lines:
                 return
             answers = self._identity.peer_of(connection.tls)
         except (OSError, ClosedError, StrangerError) as exc:
-            self.drop(site, str(exc) or type(exc).__name__)
+            self.drop(site, why_failed(exc))
             return
         if answers == site:
             self._opened(site, connection)
