@@ -1,9 +1,10 @@
 """What every panel of the window is: a title, a sentence about itself, and the same four calls."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from PyQt6.QtCore import Qt
-from PyQt6.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
+from PyQt6.QtWidgets import QFrame, QGridLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from app.gui.engine_link import EngineLink
 
@@ -69,6 +70,21 @@ def card() -> tuple[QFrame, QVBoxLayout]:
     layout.setContentsMargins(12, 10, 12, 12)
     layout.setSpacing(8)
     return frame, layout
+
+
+def figures_table(
+    rows: Iterable[tuple[str, str, str]],
+) -> tuple[QGridLayout, dict[str, QLabel]]:
+    """Return a table of (key, name, tip), and by key the labels for what is not known yet."""
+    grid = QGridLayout()
+    grid.setColumnStretch(1, 1)
+    values = {}
+    for row, (key, name, tip) in enumerate(rows):
+        values[key] = QLabel("–")
+        for column, label in enumerate((muted(name), values[key])):
+            label.setToolTip(tip)
+            grid.addWidget(label, row, column)
+    return grid, values
 
 
 def set_tone(widget: QWidget, tone: str) -> None:

@@ -9,7 +9,7 @@ from app.console.messages import Reply
 from app.gui.engine_link import EngineLink
 from app.gui.latency_plot import LatencyPlot
 from app.gui.numbers import duration, grouped, size
-from app.gui.panel import Panel, card, heading, muted, set_tone
+from app.gui.panel import Panel, card, figures_table, heading, muted, set_tone
 from app.gui.panels.pattern_editor import PatternEditor
 from app.gui.theme import Theme
 from drivers.mea.protocol import Pattern
@@ -52,7 +52,6 @@ class InstrumentsPanel(Panel):
         self.body.addWidget(frame)
         frame, layout = card()
         layout.addWidget(heading("Engine"))
-        meters = QGridLayout()
         rows = (
             ("cpu", "Processor", "Share of one core that the engine uses; 100 % is one core"),
             ("memory", "Memory", "Most that the engine has used so far"),
@@ -61,15 +60,8 @@ class InstrumentsPanel(Panel):
             ("event_log", "Event log", "Whether the always-on record can be written"),
             ("feed", "This display", "What showing costs the engine, per frame of 33 ms"),
         )
-        for row, (key, name, tip) in enumerate(rows):
-            label, value = muted(name), QLabel("–")
-            for widget in (label, value):
-                widget.setToolTip(tip)
-            meters.addWidget(label, row, 0)
-            meters.addWidget(value, row, 1)
-            self.meters[key] = value
-        meters.setColumnStretch(1, 1)
-        layout.addLayout(meters)
+        table, self.meters = figures_table(rows)
+        layout.addLayout(table)
         self.body.addWidget(frame)
         frame, layout = card()
         layout.addWidget(heading("Loop latency"))

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from PyQt6.QtWidgets import QGridLayout, QLabel, QLineEdit, QPushButton
+from PyQt6.QtWidgets import QLabel, QLineEdit, QPushButton
 
 from app.console.messages import Reply
 from app.gui.engine_link import EngineLink
 from app.gui.numbers import duration, grouped, size
-from app.gui.panel import Panel, card, heading, muted, set_tone
+from app.gui.panel import Panel, card, figures_table, heading, muted, set_tone
 from app.gui.panels.metadata_form import MetadataForm
 
 STATE_WORDS = {
@@ -65,7 +65,6 @@ class RecordingPanel(Panel):
         self.body.addWidget(self.answer)
         frame, layout = card()
         layout.addWidget(heading("In the file"))
-        grid = QGridLayout()
         rows = (
             ("elapsed", "Elapsed", "Signal in the file: samples divided by the sample rate"),
             ("samples", "Samples per channel", "Whole frames in continuous.dat"),
@@ -74,16 +73,10 @@ class RecordingPanel(Panel):
             ("left", "Disk lasts for", "Until the disk is full at this stream's rate"),
             ("folder", "Folder", "The session's folder"),
         )
-        for index, (key, name, tip) in enumerate(rows):
-            label, value = muted(name), QLabel("–")
+        table, self.figures = figures_table(rows)
+        for value in self.figures.values():
             value.setWordWrap(True)
-            label.setToolTip(tip)
-            value.setToolTip(tip)
-            grid.addWidget(label, index, 0)
-            grid.addWidget(value, index, 1)
-            self.figures[key] = value
-        grid.setColumnStretch(1, 1)
-        layout.addLayout(grid)
+        layout.addLayout(table)
         self.body.addWidget(frame)
         frame, layout = card()
         layout.addWidget(heading("Note"))
