@@ -124,6 +124,7 @@ def _add_detect(commands: Family) -> None:
     add("--threshold-sigma", type=positive, metavar="K", help="default 5")
     add("--polarity", choices=("neg", "pos", "both"), help="default neg")
     add("--band", type=positive, nargs=2, metavar=("LOW", "HIGH"), help="band-pass edges in Hz")
+    add("--dead-time-ms", type=positive, metavar="MS", help="default 1")
     add("--common-reference", action="store_true", help="subtract the channels' median")
     add("--cold-start", action="store_true", help="as live: no spikes before the noise is known")
     add("--reader", default="", metavar="NAME", help="SpikeInterface's name of the format")

@@ -103,6 +103,8 @@ def test_spikeinterface_reads_the_sorting_in_one_line(truth: Truth, tmp_path: Pa
     sorting = core.read_numpy_sorting_folder(tmp_path / "out" / "sorting")
     assert list(sorting.unit_ids) == ["CH1", "CH2", "CH3", "CH4"]
     assert sorting.sampling_frequency == RATE_HZ
+    loaded = core.load(tmp_path / "out" / "sorting")
+    assert loaded.to_spike_vector().tolist() == sorting.to_spike_vector().tolist()
     train = sorting.get_unit_spike_train("CH2", segment_index=0)
     assert np.all(np.abs(train - truth.troughs[1]) <= 5)
 
@@ -122,6 +124,8 @@ def test_settings_reach_the_detector(truth: Truth, tmp_path: Path) -> None:
     recording = write_raw(tmp_path / "a.bin", truth.samples)
     run(recording, tmp_path / "pos", *RAW, "--polarity", "pos", "--threshold-sigma", "20")
     assert spikes_of(tmp_path / "pos") == []
+    summary = run(recording, tmp_path / "slow", *RAW, "--dead-time-ms", "1.5")
+    assert summary["detector"]["dead_time_s"] == 0.0015  # type: ignore[index]
     summary = run(recording, tmp_path / "band", *RAW, "--band", "500", "5000")
     assert summary["detector"]["band_hz"] == [500, 5000]  # type: ignore[index]
 

@@ -16,6 +16,16 @@ SORTING, SPIKES, CHANNELS = "sorting", "spikes.csv", "channels.csv"
 SUMMARY, FIGURE = "summary.json", "summary.png"
 SPIKE_VECTOR = np.dtype([("sample_index", "<i8"), ("unit_index", "<i8"), ("segment_index", "<i8")])
 """One spike of a SpikeInterface sorting (its `minimum_spike_dtype`)."""
+WHAT_IT_IS = {
+    "class": "spikeinterface.core.sortingfolder.NumpyFolderSorting",
+    "module": "spikeinterface",
+    "version": "0.105.3",
+    "kwargs": {"folder_path": ".", "mmap_mode": None},
+    "annotations": {},
+    "properties": {},
+    "relative_paths": True,
+}
+"""With this beside them `spikeinterface.load` knows the files for what they are."""
 
 
 def prepare_folder(out: Path, *, is_overwriting: bool) -> None:
@@ -50,6 +60,7 @@ def write_sorting(folder: Path, recording: Recording, found: Found) -> None:
         "num_segments": 1,
     }
     (folder / "numpysorting_info.json").write_text(json.dumps(info), encoding="utf-8")
+    (folder / "si_folder.json").write_text(json.dumps(WHAT_IT_IS), encoding="utf-8")
 
 
 def write_spikes(path: Path, recording: Recording, found: Found) -> None:

@@ -40,6 +40,7 @@ def settings_from(arguments: argparse.Namespace) -> DetectSettings:
         "threshold_sigma": arguments.threshold_sigma,
         "polarity": arguments.polarity,
         "has_common_reference": arguments.common_reference,
+        "dead_time_s": None if arguments.dead_time_ms is None else arguments.dead_time_ms / 1e3,
         "band_hz": None if arguments.band is None else tuple(arguments.band),
     }
     return DetectSettings(
