@@ -11,12 +11,14 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from fake_rhx import FakeRhx
 from mock_process import MockProcess
 from recordings import spiking, write_open_ephys
 
+from app.console.status_text import channel_lines
 from app.core.acquisition import Acquisition, AmplifierSilentError
 from app.core.batch_maker import ElectrodeUse
 from app.core.clock import monotonic_ns
@@ -252,15 +254,23 @@ def test_a_recording_that_ends_is_a_named_failure(
 def test_stuck_and_saturated_channels_are_flagged_and_silent(
     begun: list[MockProcess | Run], tmp_path: Path
 ) -> None:
-    samples = spiking(n_channels=4, seconds=1.5).samples
+    samples = spiking(n_channels=4, seconds=2.0).samples
     samples[:, 1] = 123
     samples[:, 2] = 32767
+    samples[21_000:, 3] = np.where(np.arange(len(samples) - 21_000) // 6 % 2, 900, -900)
     run = Run(Playback("rec", write_open_ephys(tmp_path / "s", samples), is_looping=False))
     begun.append(run)
+    run.wait(lambda: run.acquisition.status.channels.n_suspended)
     run.wait_for_samples(len(samples))
     status = run.detector.status()
     assert status.is_dead.tolist() == [False, True, False, False]
     assert status.is_pegged.tolist() == [False, False, True, False]
+    counts = run.acquisition.status.channels
+    assert (counts.n_dead, counts.n_saturated, counts.n_suspended) == (1, 1, 1)
+    amplifier = msgspec.to_builtins(run.acquisition.status)
+    assert channel_lines(amplifier["channels"]) == [
+        "channels: 1 dead (noise below the floor), 1 saturated, 1 suspended (too many events)"
+    ]
     assert status.is_settled, "a pegged channel does not keep the others from being used"
     neurons = {int(n) for batch in run.batches for n in batch.records["neuron"]}
     assert neurons == {1, 4}

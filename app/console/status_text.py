@@ -46,6 +46,7 @@ def status_lines(status: Mapping[str, Any]) -> list[str]:
             f"{amplifier['n_gaps']} gaps, {amplifier['n_spikes']} spikes, "
             f"{amplifier['n_stimuli']} stimuli seen"
         )
+        lines += channel_lines(amplifier.get("channels", {}))
     lines += _late_check_lines(status["late_checks"])
     lines += [
         f"procedure {p['number']} on {p['unit']}, started by {p['who']}: {p['done']} of "
@@ -125,3 +126,14 @@ def _synapse_line(synapse: Mapping[str, Any]) -> str:
     weight = "-" if synapse["weight"] is None else f"{synapse['weight']:.2f}"
     holding = ", rule holds" if synapse["is_holding"] else ""
     return f"synapse {synapse['name']}: {known}, weight {weight}{holding}"
+
+
+def channel_lines(counts: Mapping[str, int]) -> list[str]:
+    """Return a line on channels that are not heard, if there are any."""
+    words = {
+        "n_dead": "dead (noise below the floor)",
+        "n_saturated": "saturated",
+        "n_suspended": "suspended (too many events)",
+    }
+    told = [f"{counts[key]} {word}" for key, word in words.items() if counts.get(key)]
+    return [f"channels: {', '.join(told)}"] if told else []

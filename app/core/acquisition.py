@@ -30,6 +30,18 @@ class AmplifierSilentError(Exception):
     """The amplifier stopped delivering samples."""
 
 
+class ChannelCounts(msgspec.Struct, frozen=True):
+    """How many channels are not heard just now, and what was set aside."""
+
+    n_dead: int = 0
+    """Noise below the floor."""
+    n_saturated: int = 0
+    n_suspended: int = 0
+    """Run away: more events than `max_rate_hz`."""
+    n_vetoed: int = 0
+    """Events since the start that came on too many channels at once."""
+
+
 class AcquisitionStatus(msgspec.Struct, frozen=True):
     """What the amplifier has delivered so far."""
 
@@ -39,6 +51,7 @@ class AcquisitionStatus(msgspec.Struct, frozen=True):
     n_spikes: int = 0
     n_stimuli: int = 0
     last_block_ns: int = 0
+    channels: ChannelCounts = ChannelCounts()
 
 
 def _nobody(_spikes: DetectedSpikeRecords) -> None:
@@ -235,7 +248,19 @@ class Acquisition(Worker):
             n_spikes=old.n_spikes + n_spikes,
             n_stimuli=old.n_stimuli + len(block.stimuli),
             last_block_ns=block.received_ns,
+            channels=old.channels,
         )
         if self._last_data_ns - self._detector_status_ns > STATUS_EVERY_S * 1e9:
             self._detector_status = self._detector.status()
             self._detector_status_ns = self._last_data_ns
+            counts = _counted(self._detector_status)
+            self._status = msgspec.structs.replace(self._status, channels=counts)
+
+
+def _counted(status: DetectorStatus) -> ChannelCounts:
+    return ChannelCounts(
+        n_dead=int(status.is_dead.sum()),
+        n_saturated=int(status.is_pegged.sum()),
+        n_suspended=int(status.is_suspended.sum()),
+        n_vetoed=status.n_vetoed,
+    )

@@ -157,6 +157,11 @@ def _sources(status: Status) -> Iterator[Metric]:
         yield _counter("samples_lost", "Samples it did not deliver", amplifier["n_lost"])
         yield _counter("spikes", "Spikes detected", amplifier["n_spikes"])
         yield _counter("stimuli_seen", "Own stimuli in its data", amplifier["n_stimuli"])
+        counts = amplifier.get("channels", {})
+        yield _gauge("channels_dead", "Noise below the floor", counts.get("n_dead", 0))
+        yield _gauge("channels_saturated", "At a rail", counts.get("n_saturated", 0))
+        yield _gauge("channels_suspended", "Too many events", counts.get("n_suspended", 0))
+        yield _counter("vetoed_events", "On too many channels at once", counts.get("n_vetoed", 0))
     if recording is not None:
         yield _counter("recorded_samples", "Samples on the disk", recording["n_samples"])
         yield _counter("unrecorded_samples", "Samples not written", recording["n_samples_lost"])
