@@ -117,10 +117,12 @@ def pin(source: Path, destination: Path) -> Path:
         is what pinning is against.
     """
     certificate = load_certificate(source)
-    if destination.exists() and fingerprint(destination) != fingerprint(source):
+    if destination.exists():
+        if fingerprint(destination) == fingerprint(source):
+            return destination  # a running engine looks at it: it is not written again
         raise KeyFileError(
             f"{destination}: another certificate is pinned; compare fingerprints on the telephone "
-            "and remove the old file if the peer really has a new key"
+            "and `spikebridge revoke` the old one if the peer really has a new key"
         )
     try:
         destination.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -7,8 +7,8 @@ from app.bridge.latency import LatencyFigures, spread
 
 WINDOW = 128
 """Samples kept; at 20 heartbeats a second about 6 s."""
-DRIFT_PER_MILLION = 100
-"""How fast two clocks may part: two quartzes of 50 ppm."""
+DRIFT_PER_MILLION = 200
+"""How fast two clocks may part: two quartzes of 100 ppm, as docs/wire.md says."""
 
 
 @dataclass(frozen=True, slots=True)
