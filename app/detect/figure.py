@@ -95,7 +95,9 @@ def _draw_map(
         ax.set_yticks([])
     else:
         places = positions_um
-        ax.set_title("rate on the electrode map", fontsize=9)
+        n_without = int(np.isnan(places[:, 0]).sum())
+        rest = f" ({n_without} channels are not on it)" if n_without else ""
+        ax.set_title(f"rate on the electrode map{rest}", fontsize=9)
         ax.set_xlabel("x (µm)")
         ax.set_ylabel("y (µm)")
     size = float(np.clip(20_000 / len(rate_hz), 4, 500))

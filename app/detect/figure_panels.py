@@ -4,12 +4,14 @@ import math
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from app.detect.scan import Found
 from drivers.mea.playback.recording import Recording
 
 BLUE, ORANGE, GREY, RED = "#2471a3", "#d35400", "#b3b6b7", "#c0392b"
 MAX_POINTS = 100_000
+MAX_BARS = 200
 
 
 def draw_noise(ax: Axes, recording: Recording, found: Found) -> None:
@@ -27,6 +29,7 @@ def draw_noise(ax: Axes, recording: Recording, found: Found) -> None:
             heights = np.nan_to_num(status.sigma_uv[which])
             ax.plot(channel[which], heights, "x", color=colour, label=label)
     ax.set_ylim(0, 1.2 * max(1.0, float(np.nanmax(status.sigma_uv, initial=0.0))))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel("channel, in order; noise at the end")
     ax.set_ylabel("noise (µV)")
     ax.legend(fontsize=7)
@@ -44,7 +47,8 @@ def draw_amplitudes(ax: Axes, found: Found) -> None:
     threshold = float(np.median(np.abs(spikes["threshold_uv"]) / spikes["sigma_uv"]))
     bottom = min(0.8 * threshold, float(in_sigma.min()))
     top = max(2.0 * threshold, float(np.percentile(in_sigma, 99.5)))
-    width = threshold / 40  # so that the threshold is the edge of a bar
+    n_bars_to_threshold = max(1, min(40, math.floor(MAX_BARS * threshold / top)))
+    width = threshold / n_bars_to_threshold  # so that the threshold is the edge of a bar
     edges = np.arange(math.floor(bottom / width), math.ceil(top / width) + 1) * width
     ax.hist(np.minimum(in_sigma, edges[-1]), edges.tolist(), color=BLUE, alpha=0.6)
     ax.axvline(threshold, color=RED, linestyle=":", label=f"threshold: {threshold:.2g}")
@@ -62,6 +66,7 @@ def draw_raster(ax: Axes, recording: Recording, found: Found) -> None:
     height = float(np.clip(120 / n_channels, 0.7, 6))
     ax.plot(time_s, channel, "|", color=BLUE, markersize=height, rasterized=True)
     ax.set_ylim(n_channels - 0.5, -0.5)
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     ax.tick_params(labelbottom=False)
     ax.set_ylabel("channel, in order")
     if step > 1:
