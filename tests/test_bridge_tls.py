@@ -23,7 +23,7 @@ from app.bridge.events import LinkEvent, LinkState, PspsReceived, SpikesReceived
 from app.bridge.keys import KeyFileError
 from app.bridge.peers import PeerAddress
 from app.bridge.settings import LocalSite
-from app.bridge.tls import TlsIdentity
+from app.bridge.tls import Pin, TlsIdentity
 from app.core.clock import monotonic_ns
 from app.core.spikes import PSP_RECORD, SPIKE_RECORD, SpikeBatch
 
@@ -219,6 +219,21 @@ def test_the_dialler_hears_why_in_words_that_say_what_to_do(
         tmp_path, "b", "a", port=a.bridge.listen_port, key_of=key_of
     ) as b:  # fmt: skip
         wait_until(lambda: b.bridge.status()[0].reason.startswith(words))
+
+
+def test_a_pin_that_is_half_written_counts_again_when_it_is_whole(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "b.crt"
+    shutil.copy(folder / "b.crt", path)
+    pin = Pin(path)
+    assert pin.why_not() == ""
+    monkeypatch.setattr("app.bridge.tls._stamp_of", lambda _path: (1, 2, 3))  # nothing tells
+    whole = path.read_bytes()
+    path.write_bytes(whole[:100])
+    assert "no longer pinned" in pin.why_not()
+    path.write_bytes(whole)
+    assert pin.why_not() == ""
 
 
 def test_a_dialler_whose_key_was_revoked_is_told_to_ask(folder: Path, tmp_path: Path) -> None:

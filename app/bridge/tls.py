@@ -35,13 +35,13 @@ class Pin:
     def __init__(self, path: Path) -> None:
         """Read the file. Raises `KeyFileError`."""
         self._path = path
-        self._seen = _identity_of(path)
+        self._seen = _stamp_of(path)
         self.fingerprint = fingerprint(path)
         self._why_not = ""
 
     def why_not(self) -> str:
         """Say why it counts no more; empty if it does. Reads the file only when it is another."""
-        seen = _identity_of(self._path)
+        seen = _stamp_of(self._path)
         if seen != self._seen:
             self._seen = seen
             self._why_not = self._compared()
@@ -51,6 +51,7 @@ class Pin:
         try:
             is_same = fingerprint(self._path) == self.fingerprint
         except KeyFileError:
+            self._seen = None  # gone, or half written: look again as soon as there is something
             return "revoked: its certificate is no longer pinned here"
         if is_same:
             return ""
@@ -115,7 +116,7 @@ class TlsIdentity:
         return site
 
 
-def _identity_of(path: Path) -> tuple[int, int, int] | None:
+def _stamp_of(path: Path) -> tuple[int, int, int] | None:
     """Return what changes when a file is written or replaced; None if it cannot be had."""
     try:
         found = path.stat()
