@@ -173,11 +173,16 @@ def run(amplifier: PacedAmplifier, sender: Sender) -> None:
 
 
 def await_up(events: "queue.SimpleQueue[LinkEvent]") -> None:
-    """Wait until the link is up."""
-    while True:
+    """Wait until the link is up. Raises TimeoutError with what was heard instead."""
+    deadline_s = time.monotonic() + LIMIT_S
+    heard = ""
+    while time.monotonic() < deadline_s:
         event = events.get(timeout=LIMIT_S)
-        if isinstance(event, StateChanged) and event.state is LinkState.UP:
-            return
+        if isinstance(event, StateChanged):
+            if event.state is LinkState.UP:
+                return
+            heard = event.reason
+    raise TimeoutError(f"the link is not up after {LIMIT_S:g} s: {heard}")
 
 
 def stages(found: Run) -> dict[str, list[int]]:

@@ -42,7 +42,7 @@ def bridge(
     )
     stream = StreamInfo(stream=0, name="paced", provenance=Provenance.MOCK, neurons=(1,))
     made = Bridge(
-        LocalSite(name, name.ljust(32, "0"), "hash", "clock", (stream,)),
+        LocalSite(name, name.encode().hex().ljust(32, "0"), "hash", "clock", (stream,)),
         identity,
         (PeerAddress(peer, None if port is None else "127.0.0.1", port),),
         listen=("127.0.0.1", 0) if port is None else None,
