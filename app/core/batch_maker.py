@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.core.clock import ClockNs
+from app.core.detection_layout import DETECTED_SPIKE_STRUCT
 from app.core.detector_results import DetectedSpikeRecords
 from app.core.sample_clock import SampleClock
 from app.core.spikes import SPIKE_RECORD, EventKind, SpikeBatch
@@ -84,11 +85,10 @@ class BatchMaker:
 
     def _spikes(self, spikes: DetectedSpikeRecords) -> list[Event]:
         neuron_of_channel = self._use.neuron_of_channel
-        columns = [
-            spikes[name].tolist() for name in ("sample_index", "channel", "amplitude_uv", "flags")
-        ]
         events: list[Event] = []
-        for index, channel, amplitude_uv, flags in zip(*columns, strict=True):
+        for _, index, channel, flags, _, amplitude_uv, _, _ in DETECTED_SPIKE_STRUCT.iter_unpack(
+            spikes.tobytes()
+        ):
             neuron = neuron_of_channel.get(channel)
             if neuron is not None:
                 events.append((index, neuron, amplitude_uv, self._kind(neuron, index), flags))

@@ -1,5 +1,6 @@
 """How the detector's state lies in memory: what Python prepares and the compiled kernel changes."""
 
+import struct
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -128,6 +129,8 @@ DETECTED_SPIKE: Final = np.dtype(
         ("sigma_uv", "<f4"),
     ]
 )
+DETECTED_SPIKE_STRUCT: Final = struct.Struct("<qqHBBfff")
+"""The same, field by field: of a few records plain Python has them sooner than NumPy."""
 
 NEVER: Final = np.iinfo(np.int64).max
 FLAG_ARTEFACT: Final = 1
