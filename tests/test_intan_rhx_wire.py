@@ -149,7 +149,7 @@ def frames(first: int, n: int, stim: dict[int, int] | None = None) -> bytes:
 
 
 def stream(quiet: int = 10) -> WaveformStream:
-    return WaveformStream("mea", 2, [0], StimColumns((1,), (0,), 1e-6, (quiet,)))
+    return WaveformStream("mea", 2, [0], StimColumns((1,), (0,), 1e-6, (quiet,), 20))
 
 
 def feed(target: WaveformStream, data: bytes, size: int = 1 << 20) -> list[SampleBlock]:
@@ -213,7 +213,7 @@ def test_lost_bytes_are_an_error_never_searched_past(cut: int) -> None:
 
 
 def test_wrong_number_of_columns_is_an_error() -> None:
-    wrong = WaveformStream("mea", 3, [0], StimColumns((), (), 0.0, ()))
+    wrong = WaveformStream("mea", 3, [0], StimColumns((), (), 0.0, (), 20))
     with pytest.raises(InstrumentProtocolError, match="columns"):
         feed(wrong, frames(0, 4))
 

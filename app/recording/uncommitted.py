@@ -19,6 +19,7 @@ class LogItem(msgspec.Struct, frozen=True, eq=False):
     entries: tuple[Entry, ...]
     on_committed: OnCommitted | None
     number: int
+    """What `on_committed` is told of this item."""
     ticket: CommitTicket | None
     given_ns: int
     """0 without a ticket."""

@@ -24,7 +24,7 @@ class StimColumns:
     step_a: float
     quiet_samples: tuple[int, ...]
     """By column: for so long after an onset current belongs to the same stimulus."""
-    artefact_samples: int = 20
+    artefact_samples: int
     """A change of current so long after the last that was told is an artefact of its own."""
 
 
